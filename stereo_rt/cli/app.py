@@ -1,0 +1,60 @@
+"""The entry point: one command a module, each loaded only as far as its help needs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..errors import StereoError
+
+app = typer.Typer(
+    name="stereo-rt",
+    help="Real-time stereo depth with a measured confidence. Try: stereo-rt demo",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"stereo-rt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    pass
+
+
+def register() -> None:
+    """Attach every command. The modules import nothing heavy at their top."""
+    from . import bench, config, demo, doctor, info, process, view
+
+    app.command()(demo.demo)
+    app.command()(view.view)
+    app.command()(process.process)
+    app.command()(bench.bench)
+    app.command()(info.info)
+    app.command()(doctor.doctor)
+    app.add_typer(config.app, name="config")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line; errors become one sentence on stderr and the design's exit code."""
+    register()
+    try:
+        app(argv)
+    except StereoError as e:
+        sys.stderr.write(f"stereo-rt: {e}\n")
+        sys.exit(e.exit_code)
+    except BrokenPipeError:
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,43 @@
+"""The protocol every matcher follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from ..frames import Disparity
+
+
+@dataclass(frozen=True)
+class MatcherSpec:
+    """What a matcher is.
+
+    width, height: the network's fixed input grid in pixels; None when it works on any size as it comes.
+    max_disparity_px: the largest disparity it can find, on its own grid.
+    """
+
+    name: str
+    backend: str
+    width: int | None
+    height: int | None
+    max_disparity_px: float
+    has_confidence: bool
+    sha256: str | None = None
+
+
+@runtime_checkable
+class Matcher(Protocol):
+    """Turns a rectified pair into a disparity map on the pair's own grid.
+
+    left, right: (H, W, 3) uint8 BGR or (H, W) uint8 of any one size. Resizing to the network's grid and back,
+    with the values scaled by the width, happens inside (grid.py). One thread calls; close() from the same thread.
+    """
+
+    @property
+    def spec(self) -> MatcherSpec: ...
+
+    def __call__(self, left: np.ndarray, right: np.ndarray) -> Disparity: ...
+
+    def close(self) -> None: ...
