@@ -23,7 +23,7 @@ class RectifiedRig:
     fx_px: focal length of both eyes (square pixels). cx_px, cy_px: principal point of the left eye.
     doffs_px: cx_right - cx_left, so that z = fx * baseline / (d + doffs).
     baseline_m: distance between the eyes, > 0.
-    Raises CalibrationError for a geometry that cannot be.
+    Raises CalibrationError for a geometry that cannot be. `uncalibrated` makes one that knows its size only.
     """
 
     width: int
@@ -36,7 +36,7 @@ class RectifiedRig:
 
     def __post_init__(self) -> None:
         values = (self.fx_px, self.cx_px, self.cy_px, self.baseline_m, self.doffs_px)
-        if not all(np.isfinite(v) for v in values):
+        if not all(np.isfinite(v) for v in (values if self.metric else (self.cx_px, self.cy_px, self.doffs_px))):
             raise CalibrationError(f"the rectified geometry holds a number that is not finite: {values}; calibrate again")
         if self.width < 1 or self.height < 1:
             raise CalibrationError(f"a grid of {self.width}x{self.height} pixels is empty; check image_size in the calibration")
@@ -46,6 +46,19 @@ class RectifiedRig:
             raise CalibrationError(
                 f"the baseline is {self.baseline_m:g} m and must be positive; the eyes look swapped: try --swap"
             )
+
+    @classmethod
+    def uncalibrated(cls, width: int, height: int) -> RectifiedRig:
+        """A rectified pair whose focal length and baseline nobody told: disparity means something, metres do not.
+
+        Its depths are NaN everywhere, and `metric` is False.
+        """
+        return cls(width, height, fx_px=np.nan, cx_px=(width - 1) / 2, cy_px=(height - 1) / 2, baseline_m=np.nan)
+
+    @property
+    def metric(self) -> bool:
+        """False when there is no calibration behind this grid."""
+        return not (np.isnan(self.fx_px) and np.isnan(self.baseline_m))
 
     @property
     def size(self) -> tuple[int, int]:
