@@ -1,0 +1,30 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The checkout's root."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real recordings and calibrations, which lie beside the checkout on some machines; skips where they do not."""
+    data = REPO.parent / "shared" / "data"
+    if not data.is_dir():
+        pytest.skip("the real data is not on this machine")
+    return data
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test keeps goes to a folder of its own, not to the user's."""
+    monkeypatch.setenv("STEREO_RT_HOME", str(tmp_path_factory.getbasetemp() / "home"))
