@@ -1,0 +1,85 @@
+"""Post-processing: a matcher's disparity becomes a DepthResult, smoothed, masked and, when asked, filled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..config import PostConfig
+from ..frames import DepthResult, Disparity, StereoFrame
+from ..geometry import RectifiedRig
+from ..timing import StageTimer
+from . import fill, leftright, mask, speckle
+from .temporal import Smoother
+
+
+class Post:
+    """Applies a PostConfig to every frame. One thread calls; another may assign `config`, which the next frame uses."""
+
+    def __init__(self, config: PostConfig) -> None:
+        self.config = config
+        self._smoother = Smoother()
+
+    def reset(self) -> None:
+        """Forget the frames so far."""
+        self._smoother.reset()
+
+    def __call__(
+        self,
+        disparity: Disparity,
+        frame: StereoFrame,
+        rig: RectifiedRig,
+        stage_ms: Mapping[str, float],
+        right: Disparity | None = None,
+    ) -> DepthResult:
+        """frame: the rectified pair on the grid of disparity and rig. stage_ms: the stages so far; 'post' is added.
+
+        right: the right eye's view of the disparity (see leftright.mirrored), used when config.left_right is on.
+        The result's disparity is smoothed but not masked; only at filled pixels is it replaced.
+        """
+        config = self.config  # one read, so that a change from another thread never splits a frame
+        timer = StageTimer(stage_ms)
+        with timer.stage("post"):
+            smooth = self._smooth(disparity.disparity_px, frame, config)
+            trusted = _trusted(smooth, disparity.confidence, right, config)
+            filled = None
+            if config.fill:
+                values = fill.fill_rows(smooth, trusted)
+                filled = ~trusted & np.isfinite(values) & mask.in_range(values, rig, config.range_m)
+                smooth = np.where(filled, values, smooth)
+            kept = trusted if filled is None else trusted | filled
+            kept &= mask.in_range(smooth, rig, config.range_m)
+        return DepthResult(
+            disparity_px=smooth,
+            confidence=disparity.confidence,
+            mask=kept,
+            rig=rig,
+            left=frame.left,
+            index=frame.index,
+            stamp_ns=frame.stamp_ns,
+            skew_ns=frame.skew_ns,
+            arrived_ns=frame.arrived_ns,
+            stage_ms=timer.stage_ms,
+            filled=filled,
+        )
+
+    def _smooth(self, disparity_px: np.ndarray, frame: StereoFrame, config: PostConfig) -> np.ndarray:
+        if config.temporal == 0:
+            self._smoother.reset()
+            return disparity_px
+        return self._smoother(
+            disparity_px, frame.index, frame.stamp_ns, config.temporal, config.temporal_step_px, config.temporal_gap_ms
+        )
+
+
+def _trusted(disparity_px: np.ndarray, confidence: np.ndarray, right: Disparity | None, config: PostConfig) -> np.ndarray:
+    """(H, W) bool: confident, away from edges, confirmed by the other eye, part of something."""
+    kept = np.isfinite(disparity_px) & (confidence >= np.float32(config.min_confidence))
+    if config.edge_px:
+        kept &= ~mask.edges(disparity_px, config.edge_px, config.edge_step_px)
+    if config.left_right and right is not None:
+        kept &= leftright.consistent(disparity_px, right.disparity_px, config.left_right_px)
+    if config.speckle_px:
+        kept &= ~speckle.speckles(disparity_px, kept, config.speckle_px, config.speckle_step_px)
+    return kept

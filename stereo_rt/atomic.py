@@ -1,0 +1,37 @@
+"""Whole files or none: everything is written under a temporary name beside its place, then renamed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import OutputError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path (same folder and suffix) that becomes `path` when the block ends well, and vanishes when not.
+
+    Raises OutputError when the disk or the folder refuses.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+        except OSError as e:
+            raise OutputError(
+                f"{path}: cannot be written ({e.strerror or e}); free some space or choose another place"
+            ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, *parts: bytes | memoryview) -> None:
+    """Write the parts one after the other as one whole file. Raises OutputError."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        for part in parts:
+            file.write(part)

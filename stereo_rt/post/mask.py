@@ -1,0 +1,42 @@
+"""Which pixels of a disparity map to keep: edges where foreground and background blend, and the depth range."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ..geometry import RectifiedRig
+
+RELATIVE_STEP = 0.02
+"""A step must also exceed this share of the disparity: near surfaces slope steeply without being edges."""
+
+
+def edges(disparity_px: np.ndarray, radius_px: int, step_px: float) -> np.ndarray:
+    """(H, W) bool, True within radius_px of a jump in disparity, on both of its sides.
+
+    A jump lies between two neighbours (in x or y) that differ by more than step_px and more than RELATIVE_STEP of
+    the larger one; NaN is no jump. Around jumps networks return values in between, which would fly in space between
+    foreground and background.
+    """
+    found = np.zeros(disparity_px.shape, np.uint8)
+    if radius_px < 1:
+        return found.view(bool)
+    for d, mark in ((disparity_px, found), (disparity_px.T, found.T)):
+        with np.errstate(invalid="ignore"):
+            step = np.maximum(np.maximum(d[1:], d[:-1]) * np.float32(RELATIVE_STEP), np.float32(step_px))
+            jump = np.abs(d[1:] - d[:-1]) > step
+        mark[1:] |= jump
+        mark[:-1] |= jump
+    if radius_px > 1:
+        found = cv2.dilate(found, np.ones((2 * radius_px - 1,) * 2, np.uint8))
+    return found.view(bool)
+
+
+def in_range(disparity_px: np.ndarray, rig: RectifiedRig, range_m: tuple[float, float]) -> np.ndarray:
+    """(H, W) bool, True where range_m[0] <= depth <= range_m[1] (metres). Compared in disparity: no division per pixel."""
+    near, far = range_m
+    scale = rig.fx_px * rig.baseline_m
+    low = scale / far - rig.doffs_px
+    with np.errstate(invalid="ignore"):
+        kept = disparity_px >= np.float32(low) if np.isfinite(far) else disparity_px > np.float32(-rig.doffs_px)
+        return kept & (disparity_px <= np.float32(scale / near - rig.doffs_px)) if near > 0 else kept
