@@ -9,9 +9,11 @@ import numpy as np
 from ..config import PostConfig
 from ..frames import DepthResult, Disparity, StereoFrame
 from ..geometry import RectifiedRig
-from ..timing import StageTimer
 from . import fill, leftright, mask, speckle
+from .leftright import mirrored
 from .temporal import Smoother
+
+__all__ = ["Post", "mirrored"]
 
 
 class Post:
@@ -33,25 +35,23 @@ class Post:
         stage_ms: Mapping[str, float],
         right: Disparity | None = None,
     ) -> DepthResult:
-        """frame: the rectified pair on the grid of disparity and rig. stage_ms: the stages so far; 'post' is added.
+        """frame: the rectified pair on the grid of disparity and rig. stage_ms: travels into the result.
 
-        right: the right eye's view of the disparity (see leftright.mirrored), used when config.left_right is on.
+        right: the right eye's view of the disparity (see mirrored), used when config.left_right is on.
         The result's disparity is smoothed but not masked; only at filled pixels is it replaced.
         """
         config = self.config  # one read, so that a change from another thread never splits a frame
-        timer = StageTimer(stage_ms)
-        with timer.stage("post"):
-            smooth = self._smooth(disparity.disparity_px, frame, config)
-            trusted = _trusted(smooth, disparity.confidence, right, config)
-            filled = None
-            if config.fill:
-                values = fill.fill_rows(smooth, trusted)
-                filled = ~trusted & np.isfinite(values) & mask.in_range(values, rig, config.range_m)
-                smooth = np.where(filled, values, smooth)
-            kept = trusted if filled is None else trusted | filled
-            kept &= mask.in_range(smooth, rig, config.range_m)
+        disparity_px = self._smooth(disparity.disparity_px, frame, config)
+        kept = _trusted(disparity_px, disparity.confidence, right, config)
+        filled = None
+        if config.fill:
+            values = fill.fill_rows(disparity_px, kept)
+            filled = ~kept & mask.in_range(values, rig, config.range_m)
+            disparity_px = np.where(filled, values, disparity_px)
+            kept |= filled
+        kept &= mask.in_range(disparity_px, rig, config.range_m)
         return DepthResult(
-            disparity_px=smooth,
+            disparity_px=disparity_px,
             confidence=disparity.confidence,
             mask=kept,
             rig=rig,
@@ -60,7 +60,7 @@ class Post:
             stamp_ns=frame.stamp_ns,
             skew_ns=frame.skew_ns,
             arrived_ns=frame.arrived_ns,
-            stage_ms=timer.stage_ms,
+            stage_ms=stage_ms,
             filled=filled,
         )
 

@@ -18,7 +18,7 @@ def edges(disparity_px: np.ndarray, radius_px: int, step_px: float) -> np.ndarra
     the larger one; NaN is no jump. Around jumps networks return values in between, which would fly in space between
     foreground and background.
     """
-    found = np.zeros(disparity_px.shape, np.uint8)
+    found: np.ndarray = np.zeros(disparity_px.shape, np.uint8)
     if radius_px < 1:
         return found.view(bool)
     for d, mark in ((disparity_px, found), (disparity_px.T, found.T)):
@@ -33,10 +33,16 @@ def edges(disparity_px: np.ndarray, radius_px: int, step_px: float) -> np.ndarra
 
 
 def in_range(disparity_px: np.ndarray, rig: RectifiedRig, range_m: tuple[float, float]) -> np.ndarray:
-    """(H, W) bool, True where range_m[0] <= depth <= range_m[1] (metres). Compared in disparity: no division per pixel."""
+    """(H, W) bool, True where range_m[0] <= depth <= range_m[1] (metres), and always in front of the cameras.
+
+    Compared in disparity, which spares a division a pixel. Without a calibration there are no metres to compare.
+    """
     near, far = range_m
     scale = rig.fx_px * rig.baseline_m
-    low = scale / far - rig.doffs_px
     with np.errstate(invalid="ignore"):
-        kept = disparity_px >= np.float32(low) if np.isfinite(far) else disparity_px > np.float32(-rig.doffs_px)
-        return kept & (disparity_px <= np.float32(scale / near - rig.doffs_px)) if near > 0 else kept
+        kept = disparity_px > np.float32(-rig.doffs_px)
+        if rig.metric and np.isfinite(far):
+            kept &= disparity_px >= np.float32(scale / far - rig.doffs_px)
+        if rig.metric and near > 0:
+            kept &= disparity_px <= np.float32(scale / near - rig.doffs_px)
+    return kept
