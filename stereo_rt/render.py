@@ -11,7 +11,7 @@ Ranges are fixed by default, so that a colour means the same depth in every fram
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -23,8 +23,6 @@ from .geometry import RectifiedRig
 
 PANES = ("left", "disparity", "depth", "confidence")
 COLORMAPS = ("turbo", "viridis", "magma", "gray")
-TITLES = {"left": "Left", "disparity": "Disparity", "depth": "Depth", "confidence": "Confidence"}
-UNITS = {"disparity": "px", "depth": "m", "confidence": ""}
 
 INVALID_BGR = (44, 40, 38)
 GROUND_BGR = (24, 20, 18)
@@ -42,8 +40,8 @@ def color_table(colormap: str = "turbo") -> np.ndarray:
     """
     if colormap not in COLORMAPS:
         raise ValueError(f"colour map '{colormap}' is not one of {', '.join(COLORMAPS)}")
-    ramp = np.round(np.linspace(0, 255, 255)).astype(np.uint8)[:, None]
-    colors = np.repeat(ramp[..., None], 3, axis=2)
+    ramp: np.ndarray = np.round(np.linspace(0, 255, 255)).astype(np.uint8)[:, None]
+    colors: np.ndarray = np.repeat(ramp[..., None], 3, axis=2)
     if colormap != "gray":
         colors = cv2.applyColorMap(ramp, getattr(cv2, f"COLORMAP_{colormap.upper()}"))
     table = np.concatenate([np.array([[INVALID_BGR]], np.uint8), colors])
@@ -79,16 +77,37 @@ def colorize(
     return cv2.applyColorMap(color_index(values, low, high, valid), color_table(colormap))
 
 
-def spans(range_m: tuple[float, float], rig: RectifiedRig) -> dict[str, tuple[float, float]]:
-    """What each pane's colours span, (coldest, warmest): near is warm in depth and in disparity alike.
+@dataclass(frozen=True)
+class Scale:
+    """What a pane's colours mean: cold and warm are the values at the two ends of the colour map."""
 
-    An open end of range_m becomes the depth of a quarter of the image width (near) or of 2 px (far).
+    title: str
+    unit: str
+    cold: float
+    warm: float
+    colormap: str
+
+
+def scales(view: ViewConfig, rig: RectifiedRig) -> dict[str, Scale]:
+    """The scale of every pane of numbers; near is warm in depth and in disparity alike.
+
+    An open end of view.range_m becomes the depth of a quarter of the image width (near) or of 2 px (far). Without a
+    calibration there are no metres: the depth pane shows the masked disparity, up to a quarter of the width.
     """
+    confidence = Scale("Confidence", "", 0.0, 1.0, "gray")
+    if not rig.metric:
+        disparity = Scale("Disparity", "px", 0.0, rig.width / 4, view.colormap)
+        return {"disparity": disparity, "depth": replace(disparity, title="Masked disparity"), "confidence": confidence}
     nearest, farthest = (float(z) for z in rig.depth_m(np.array([rig.width / 4, max(2.0, 2.0 - rig.doffs_px)])))
-    near = range_m[0] if range_m[0] > 0 else min(nearest, range_m[1] / 2)
-    far = range_m[1] if np.isfinite(range_m[1]) else max(farthest, near * 2)
+    near, far = view.range_m
+    near = near if near > 0 else min(nearest, far / 2)
+    far = far if np.isfinite(far) else max(farthest, near * 2)
     warm, cold = (float(d) for d in rig.disparity_px(np.array([near, far])))
-    return {"disparity": (cold, warm), "depth": (far, near), "confidence": (0.0, 1.0)}
+    return {
+        "disparity": Scale("Disparity", "px", cold, warm, view.colormap),
+        "depth": Scale("Depth", "m", far, near, view.colormap),
+        "confidence": confidence,
+    }
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -103,25 +122,25 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     return []
 
 
-def color_bar(width: int, height: int, cold: float, warm: float, unit: str, colormap: str) -> np.ndarray:
+def color_bar(width: int, height: int, scale: Scale) -> np.ndarray:
     """A horizontal colour bar with its ticks and unit, (height, width, 3) uint8 BGR; numbers grow to the right."""
     image = np.full((height, width, 3), GROUND_BGR, np.uint8)
-    low, high = min(cold, warm), max(cold, warm)
+    low, high = min(scale.cold, scale.warm), max(scale.cold, scale.warm)
     margin = 14
-    unit_width = 4 + text_width(unit) if unit else 0
+    unit_width = 4 + text_width(scale.unit) if scale.unit else 0
     span_px = width - 2 * margin - unit_width
     if span_px < 60:
         return image
     ramp = np.linspace(low, high, span_px, dtype=np.float32)[None, :]
     bar_height = max(4, height // 4)
-    image[4 : 4 + bar_height, margin : margin + span_px] = colorize(ramp, cold, warm, colormap)
+    image[4 : 4 + bar_height, margin : margin + span_px] = colorize(ramp, scale.cold, scale.warm, scale.colormap)
     for value in ticks(low, high, most=max(2, span_px // 44)):
         x = margin + round((value - low) / (high - low) * (span_px - 1))
         image[4 + bar_height : 7 + bar_height, x] = MUTED_BGR
         label = f"{value:.6g}"
         _text(image, label, x - text_width(label) // 2, height - 5, MUTED_BGR)
-    if unit:
-        _text(image, unit, width - unit_width, height - 5, MUTED_BGR)
+    if scale.unit:
+        _text(image, scale.unit, width - unit_width, height - 5, MUTED_BGR)
     return image
 
 
@@ -164,10 +183,19 @@ class Layout:
         return None
 
 
-def layout(rig: RectifiedRig, panes: Sequence[str] = PANES, picture_width: int = 640) -> Layout:
-    """The composite of these panes; pictures are at most picture_width wide, and never too small for their header."""
-    width = max(320, min(rig.width, picture_width))
-    return Layout(tuple(panes), rig.size, (width, max(1, round(rig.height * width / rig.width))))
+def layout(rig: RectifiedRig, shown: Sequence[str] = PANES, picture_width: int | None = None) -> Layout:
+    """The composite of these panes. Pictures default to the grid's own width, held between 320 and 640."""
+    width = picture_width or max(320, min(rig.width, 640))
+    return Layout(tuple(shown), rig.size, (width, max(1, round(rig.height * width / rig.width))))
+
+
+def fitted(rig: RectifiedRig, shown: Sequence[str], box: tuple[int, int]) -> Layout:
+    """The largest composite of these panes that fits in box (width, height)."""
+    columns = 1 if len(shown) == 1 else 2
+    rows = -(-len(shown) // columns)
+    by_width = (box[0] + GAP_PX) // columns - GAP_PX
+    by_height = ((box[1] + GAP_PX) / rows - GAP_PX - HEADER_PX) * rig.width / rig.height
+    return layout(rig, shown, max(16, min(by_width, int(by_height))))
 
 
 def picture(result: DepthResult, pane: str, view: ViewConfig, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -177,15 +205,15 @@ def picture(result: DepthResult, pane: str, view: ViewConfig, size: tuple[int, i
         left = result.left if result.left.ndim == 3 else cv2.cvtColor(result.left, cv2.COLOR_GRAY2BGR)
         return left if size == result.rig.size else cv2.resize(left, size, interpolation=cv2.INTER_AREA)
     values, valid = {
-        "disparity": (result.disparity_px, None),
-        "depth": (result.depth_m, result.valid),
-        "confidence": (result.confidence, None),
-    }[pane]
-    cold, warm = spans(view.range_m, result.rig)[pane]
-    index = color_index(values, cold, warm, valid)
+        "disparity": lambda: (result.disparity_px, None),
+        "depth": lambda: (result.depth_m if result.rig.metric else result.disparity_px, result.valid),
+        "confidence": lambda: (result.confidence, None),
+    }[pane]()
+    scale = scales(view, result.rig)[pane]
+    index = color_index(values, scale.cold, scale.warm, valid)
     if size != result.rig.size:
         index = cv2.resize(index, size, interpolation=cv2.INTER_NEAREST)
-    return cv2.applyColorMap(index, color_table(_map_of(pane, view)))
+    return cv2.applyColorMap(index, color_table(scale.colormap))
 
 
 def panes(result: DepthResult, view: ViewConfig, where: Layout | None = None) -> np.ndarray:
@@ -194,12 +222,11 @@ def panes(result: DepthResult, view: ViewConfig, where: Layout | None = None) ->
     width, height = where.size
     image = np.zeros((height, width, 3), np.uint8)
     pane_width, pane_height = where.picture
-    pane_spans = spans(view.range_m, result.rig)
+    legends = scales(view, result.rig)
     for pane in where.panes:
         x, y = where.origin(pane)
         image[y : y + pane_height, x : x + pane_width] = picture(result, pane, view, where.picture)
-        span = pane_spans.get(pane, (0.0, 0.0))
-        image[y - HEADER_PX : y, x : x + pane_width] = _header(pane, pane_width, *span, _map_of(pane, view))
+        image[y - HEADER_PX : y, x : x + pane_width] = _header(pane_width, legends.get(pane))
     return image
 
 
@@ -209,18 +236,15 @@ def text_width(text: str) -> int:
 
 
 @lru_cache(maxsize=64)
-def _header(pane: str, width: int, cold: float, warm: float, colormap: str) -> np.ndarray:
+def _header(width: int, scale: Scale | None) -> np.ndarray:
     """The strip above a picture. It changes only with the settings, so it is drawn once for each."""
     image = np.full((HEADER_PX, width, 3), GROUND_BGR, np.uint8)
-    _text(image, TITLES[pane], 8, HEADER_PX - 10, TEXT_BGR)
-    if pane in UNITS:
-        bar = color_bar(min(360, width - 110), HEADER_PX, cold, warm, UNITS[pane], colormap)
+    title = scale.title if scale else "Left"
+    _text(image, title, 8, HEADER_PX - 10, TEXT_BGR)
+    if scale:
+        bar = color_bar(max(1, min(360, width - text_width(title) - 24)), HEADER_PX, scale)
         image[:, width - bar.shape[1] :] = bar
     return image
-
-
-def _map_of(pane: str, view: ViewConfig) -> str:
-    return "gray" if pane == "confidence" else view.colormap
 
 
 def _text(image: np.ndarray, text: str, x: int, y: int, color: tuple[int, int, int]) -> None:
