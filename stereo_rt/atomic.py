@@ -35,3 +35,21 @@ def write_bytes(path: Path, *parts: bytes | memoryview) -> None:
     with replacing(path) as temporary, temporary.open("wb") as file:
         for part in parts:
             file.write(part)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed writers left under `folder`: temporary files whose process is gone."""
+    for file in folder.rglob(".*.part*"):
+        pid = file.name.split(".part")[0].rpartition(".")[2]
+        if pid.isdecimal() and not _alive(int(pid)):
+            file.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

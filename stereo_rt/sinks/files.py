@@ -112,9 +112,9 @@ def read_confidence(path: Path | str) -> np.ndarray:
 
 
 def write_npz(path: Path | str, **arrays: np.ndarray) -> None:
-    """Write named arrays, compressed. Raises OutputError."""
+    """Write named arrays, uncompressed: noise in the last bits of floats does not shrink. Raises OutputError."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
     write_bytes(Path(path), buffer.getbuffer())
 
 

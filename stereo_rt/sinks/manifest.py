@@ -1,0 +1,165 @@
+"""The record of an output folder: what was made of which frame, with which settings. It survives a killed run.
+
+While a run writes, each whole frame adds one line to a journal (`manifest.0-of-1.jsonl`). At the end the journals
+become `manifest.json`; until then, and after a kill, manifest.json and the journals together hold the truth. Several
+processes may share a folder, each with a journal (shard) of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..atomic import sweep, write_bytes
+from ..errors import OutputError, StereoError
+
+NAME = "manifest.json"
+IDENTITY = ("source", "config", "model", "calibration")
+"""The parts of a head that must agree when a run is continued: otherwise frames of two kinds would mix."""
+
+
+class Manifest:
+    """Opens `folder` for one run (or one shard of it).
+
+    head: plain values that describe the run, with the IDENTITY parts among them. shard: (i, n), this writer's place.
+    resume: continue a run that is there. done: the frames that are whole already, by index.
+    Raises OutputError when the folder holds something else, or a run with other settings.
+    """
+
+    def __init__(self, folder: Path, head: Mapping[str, Any], *, shard: tuple[int, int] = (0, 1), resume: bool = False) -> None:
+        self.folder = folder
+        self._journal_path = folder / f"manifest.{shard[0]}-of-{shard[1]}.jsonl"
+        values: dict[str, Any] = plain(head)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with _locked(folder):
+                self._claim(values, may_exist=resume or shard[1] > 1)
+                sweep(folder)
+                self.done = {i: f for i, f in self._recorded().items() if self._whole(f)}
+                self._journal = self._journal_path.open("a", encoding="utf-8")
+                _lock_journal(self._journal.fileno(), folder)
+        except OSError as e:
+            raise OutputError(f"{folder}: cannot be written ({e.strerror}); choose another folder") from None
+
+    def add(self, frame: Mapping[str, Any]) -> None:
+        """Record a frame whose files are whole: index, timestamp_ns, files and what else is known. Raises OutputError."""
+        try:
+            # The newline goes first, so that half a line, left by a kill, cannot spoil this one.
+            self._journal.write("\n" + json.dumps(plain(frame), allow_nan=False))
+            self._journal.flush()
+        except OSError as e:
+            raise OutputError(f"{self._journal_path}: cannot be written ({e.strerror}); make room and add --resume") from None
+
+    def close(self) -> None:
+        """Turn the journals into manifest.json. Journals of other live writers stay, as these are not finished."""
+        with _locked(self.folder):
+            head = read_manifest(self.folder / NAME)
+            frames = self._recorded()
+            head["frames"] = [frames[i] for i in sorted(frames) if self._whole(frames[i])]
+            write_bytes(self.folder / NAME, json.dumps(head, indent=1, allow_nan=False).encode())
+            self._journal.close()
+            for journal in self._journals():
+                with contextlib.suppress(BlockingIOError), journal.open() as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    journal.unlink()
+
+    def _claim(self, head: dict[str, Any], *, may_exist: bool) -> None:
+        """Make sure that manifest.json in the folder is this run's. Raises OutputError."""
+        file = self.folder / NAME
+        if file.exists() and may_exist:
+            there = read_manifest(file)
+            for part in IDENTITY:
+                if there.get(part) != head.get(part):
+                    raise OutputError(
+                        f"{self.folder}: was made with another {_difference(part, there.get(part), head.get(part))}; "
+                        "continue with the same settings, or choose another folder"
+                    )
+        elif any(self.folder.iterdir()):
+            hint = "it holds no manifest.json to continue from" if may_exist else "add --resume to continue a run"
+            raise OutputError(f"{self.folder}: is not empty; choose another folder ({hint})")
+        else:
+            write_bytes(file, json.dumps({**head, "frames": []}, indent=1, allow_nan=False).encode())
+
+    def _journals(self) -> list[Path]:
+        return sorted(self.folder.glob("manifest.*-of-*.jsonl"))
+
+    def _recorded(self) -> dict[int, dict[str, Any]]:
+        """Every frame on record, by index."""
+        frames = {f["index"]: f for f in read_manifest(self.folder / NAME)["frames"]}
+        for journal in self._journals():
+            for line in journal.read_bytes().splitlines():
+                with contextlib.suppress(ValueError):  # half a line: its writer was killed
+                    frame = json.loads(line)
+                    if _is_frame(frame):
+                        frames[frame["index"]] = frame
+        return frames
+
+    def _whole(self, frame: Mapping[str, Any]) -> bool:
+        return all((self.folder / name).is_file() for name in frame["files"].values())
+
+
+def read_manifest(path: Path | str) -> dict[str, Any]:
+    """A manifest.json as plain values, its 'frames' checked for index and files. Raises StereoError."""
+    try:
+        tree = json.loads(Path(path).read_bytes())
+    except OSError as e:
+        raise StereoError(f"{path}: cannot be read ({e.strerror}); check the path") from None
+    except (ValueError, RecursionError):
+        raise StereoError(f"{path}: is not JSON; the file is damaged, process into a new folder") from None
+    if not isinstance(tree, dict) or not isinstance(tree.get("frames"), list) or not all(map(_is_frame, tree["frames"])):
+        raise StereoError(f"{path}: is not a manifest of stereo-rt process; check the file")
+    return tree
+
+
+def plain(value: Any) -> Any:
+    """Values that strict JSON can hold and our settings can read again: tuples as lists, inf as the text 'inf'."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def _is_frame(frame: Any) -> bool:
+    return (
+        isinstance(frame, dict)
+        and isinstance(frame.get("index"), int)
+        and isinstance(frame.get("files"), dict)
+        and all(isinstance(name, str) and "\0" not in name for name in frame["files"].values())
+    )
+
+
+def _difference(where: str, there: Any, here: Any) -> str:
+    """The first setting that differs, as 'config.post.fill (False there, True here)'."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in [*there, *here]:
+            if there.get(key) != here.get(key):
+                return _difference(f"{where}.{key}", there.get(key), here.get(key))
+    return f"{where} ({there} there, {here} here)"
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time in here."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock_journal(handle: int, folder: Path) -> None:
+    """Held until the file is closed or its process ends, however it ends."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OutputError(f"{folder}: another run is writing there; wait for it, or choose another folder") from None
