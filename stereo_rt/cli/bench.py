@@ -27,13 +27,13 @@ def bench(
     """Measure the loop: each stage alone, flat out, and at a camera's rate."""
     import json
 
-    from ..atomic import write_text
+    from ..atomic import write_bytes
     from ..bench import run_bench
 
     report = run_bench(source, cfg, frames=frames, rate_hz=rate, against=against or (), progress=_progress)
     _print(report)
     if json_file is not None:
-        write_text(json_file, json.dumps(report.as_dict(), indent=1))
+        write_bytes(json_file, json.dumps(report.as_dict(), indent=1).encode())
 
 
 def _progress(text: str) -> None:
