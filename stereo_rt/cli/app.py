@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated
 
@@ -46,9 +47,15 @@ def register() -> None:
     app.add_typer(config.app, name="config")
 
 
+def _terminated(signum: int, _: object) -> None:
+    """SIGTERM ends a run as Ctrl-C does: the files being written are finished first."""
+    raise SystemExit(128 + signum)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run the command line; errors become one sentence on stderr and the design's exit code."""
     register()
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         app(argv)
     except StereoError as e:
