@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,8 +11,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from . import paths
 from .errors import ConfigError
 
+_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 BACKENDS = ("auto", "onnx", "tensorrt", "torch", "sgbm")
 FORMATS = ("pfm", "png16", "npz", "depth_mm", "ply", "mp4", "mcap")
 
@@ -25,7 +28,14 @@ def _parse_size(value: Any) -> Any:
     return int(width), int(height)
 
 
+def _is_range(text: str) -> bool:
+    """YAML 1.1 reads 1:30 as the number 90, in base 60."""
+    return text.count(":") == 1 and set(text) <= set("0123456789.: ")
+
+
 def _parse_range(value: Any) -> Any:
+    if isinstance(value, (int, float)):
+        raise ValueError("a range needs two ends; in YAML write [0.3, 10] or '0.3:10' in quotes")
     if not isinstance(value, str):
         return value
     low, colon, high = value.partition(":")
@@ -50,12 +60,13 @@ def _split(value: Any) -> Any:
 Size = Annotated[
     tuple[Annotated[int, Field(ge=16, le=16384)], Annotated[int, Field(ge=16, le=16384)]], BeforeValidator(_parse_size)
 ]
-Range = Annotated[tuple[float, float], BeforeValidator(_parse_range), AfterValidator(_check_range)]
+Metres = Annotated[float, Field(allow_inf_nan=True)]
+Range = Annotated[tuple[Metres, Metres], BeforeValidator(_parse_range), AfterValidator(_check_range)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True)
 
 
 class CaptureConfig(Section):
@@ -158,16 +169,17 @@ class Config(Section):
 def load(file: Path | None = None, assignments: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> Config:
     """Resolve a configuration. assignments are 'section.key=value'; flags map 'section.key' to values, None is skipped.
 
+    file: a path, or the bare name of a shipped file such as 'quality'.
     Raises ConfigError naming the setting, what is wrong with it, and the nearest known name.
     """
-    tree = _read(file) if file else {}
+    tree = _read(_find(file)) if file else {}
     for text in assignments:
         key, equals, value = text.partition("=")
         if not equals:
             raise ConfigError(f"--set {text}: expected section.key=value, such as --set post.min_confidence=0.7")
         try:
-            _put(tree, key.strip(), yaml.safe_load(value))
-        except yaml.YAMLError:
+            _put(tree, key.strip(), value if _is_range(value) else yaml.safe_load(value))
+        except _NOT_YAML:
             raise ConfigError(f"--set {text}: the value is not valid YAML; quote it") from None
     for key, value in (flags or {}).items():
         if value is not None:
@@ -203,12 +215,18 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, (tuple, list)) else value
 
 
+def _find(file: Path) -> Path:
+    shipped = paths.configs() / f"{file}.yaml"
+    return shipped if not file.suffix and not file.exists() and shipped.is_file() else file
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as e:
-        raise ConfigError(f"{file}: cannot be read ({e.strerror}); see the shipped ones with: stereo-rt config show") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as e:
+        shipped = ", ".join(sorted(f.stem for f in paths.configs().glob("*.yaml")))
+        raise ConfigError(f"{file}: cannot be read ({e.strerror}); shipped ones: {shipped}") from None
+    except _NOT_YAML as e:
         where = getattr(e, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
         raise ConfigError(f"{file}: is not valid YAML{line}; check it with: stereo-rt config check {file}") from None
@@ -216,7 +234,7 @@ def _read(file: Path) -> dict[str, Any]:
         return {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{file}: holds a {type(tree).__name__} where sections such as 'match:' are expected")
-    return tree
+    return {name: section for name, section in tree.items() if section is not None}
 
 
 def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
@@ -232,7 +250,7 @@ def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
 def _sentence(error: ValidationError) -> str:
     """The first problem, as one sentence."""
     problem = error.errors()[0]
-    where = ".".join(str(p) for p in problem["loc"])
+    where = ".".join(str(p) for p in problem["loc"])[:80]
     if problem["type"] == "extra_forbidden":
         known = sorted(_keys(Config))
         if near := difflib.get_close_matches(where, known, n=1, cutoff=0.5):
@@ -241,7 +259,7 @@ def _sentence(error: ValidationError) -> str:
             hint = "list them with: stereo-rt config show"
         return f"the setting '{where}' does not exist; {hint}"
     reason = problem["msg"].removeprefix("Value error, ")
-    return f"the setting '{where}' is wrong: {reason[:1].lower()}{reason[1:]} (got {problem['input']!r:.60})"
+    return f"the setting '{where}' is wrong: {reason[:1].lower()}{reason[1:]} (got {reprlib.repr(problem['input']):.60})"
 
 
 def _keys(schema: type[BaseModel], prefix: str = "") -> Iterable[str]:
