@@ -33,9 +33,7 @@ Kind = Literal["images", "video", "v4l2", "csi", "gstreamer", "rtsp", "mcap", "b
 Layout = Literal["sbs", "tb"]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".pnm", ".webp"})
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".mjpeg", ".mjpg", ".h264"}
-)
+VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".mjpeg", ".h264"})
 SCHEMES = ("v4l2", "csi", "gst", "rtsp", "rtsps", "synthetic")
 OPTIONS: dict[Kind, tuple[str, ...]] = {
     "images": ("layout",),
@@ -77,9 +75,7 @@ def parse_source(uri: str) -> SourceUri:
     """Read what the user typed. Raises SourceError: what is wrong, and what to type instead."""
     text = uri.strip()
     if not text:
-        raise SourceError(
-            "the source is empty; give left.png,right.png, a camera such as v4l2:///dev/video0, or try: stereo-rt demo"
-        )
+        raise SourceError("the source is empty; give left.png,right.png, or try: stereo-rt demo")
     if "\0" in text:
         raise SourceError(f"{show(text)}: a source cannot hold a zero byte; type it again")
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text)
@@ -229,9 +225,7 @@ def _file_kind(name: str) -> Kind:
         return "video"
     if suffix in (".mcap", ".bag"):
         return "mcap" if suffix == ".mcap" else "bag"
-    raise SourceError(
-        f"{show(name)}: '{show(suffix)}' is no image, video or recording we know; see: stereo-rt info {show(name)}"
-    )
+    raise SourceError(f"{show(name)}: '{show(suffix)}' is no image, video or recording we know; convert it to png or mp4")
 
 
 def _missing(name: str) -> str:
@@ -269,16 +263,12 @@ def _checked(kind: Kind, paths: list[str], options: dict[str, str], text: str, *
     if len(paths) > 2:
         raise SourceError(f"{show(text)}: names {len(paths)} images of a pair, which has two; give left,right")
     if len(paths) == 2 and layout:
-        raise SourceError(
-            f"{show(text)}: layout={layout} is for one path that holds both eyes; give one path, or drop the option"
-        )
+        raise SourceError(f"{show(text)}: layout={layout} is for one path that holds both eyes; give one path, or drop it")
     if len(paths) == 1 and not layout:
         split = "; where one image holds both eyes, add ?layout=sbs or ?layout=tb" if "layout" in OPTIONS[kind] else ""
         raise SourceError(f"{show(text)}: the second eye is missing; give left,right{split}")
     if len(paths) == 2 and not same_ok and _same(*paths):
-        raise SourceError(
-            f"{show(text)}: both eyes are the same; give the right eye its own path, or ?layout=sbs where one holds both"
-        )
+        raise SourceError(f"{show(text)}: both eyes are the same; name the right eye, or give it once with ?layout=sbs")
     return SourceUri(kind, tuple(paths), options, text)
 
 

@@ -1,0 +1,109 @@
+"""A recording played as a Source: one pass of a Reel, repeated and paced as asked."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from typing import Protocol
+
+from ..errors import SourceTimeout
+from ..frames import StereoFrame
+from .base import SourceStatus
+
+_LATE_NS = 250_000_000
+
+
+class Reel(Protocol):
+    """One pass over recorded pairs. length: pairs expected, None where the container does not say."""
+
+    size: tuple[int, int]
+    fps: float | None
+    length: int | None
+    unpaired: int
+
+    def next(self) -> StereoFrame | None:
+        """The next pair, or None at the end. Raises SourceError when frames that should be there cannot be read."""
+        ...
+
+    def rewind(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Recording:
+    """realtime: frames come no earlier than their time stamps say. loop: starts again at the end, stamps going on.
+
+    read() may be called from one thread while close() comes from another.
+    """
+
+    live = False
+    calibration = None
+
+    def __init__(self, name: str, reel: Reel, *, loop: bool = False, realtime: bool = False) -> None:
+        self.name = name
+        self.fps = reel.fps
+        self.length = None if loop else reel.length
+        self._reel = reel
+        self._loop = loop
+        self._realtime = realtime
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._ended = False
+        self._held: StereoFrame | None = None  # read ahead of its time
+        self._offset_ns = self._offset_index = 0
+        self._last: StereoFrame | None = None
+        self._origin_ns: int | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self._reel.size
+
+    @property
+    def status(self) -> SourceStatus:
+        return SourceStatus("ended" if self._ended else "ok", unpaired=self._reel.unpaired)
+
+    def read(self, timeout_s: float) -> StereoFrame | None:
+        frame, self._held = self._held or self._next(), None
+        if frame is None:
+            self._ended = True
+            return None
+        if self._realtime:
+            wait_ns = self._due_ns(frame.stamp_ns) - time.monotonic_ns()
+            if wait_ns > 0 and self._closed.wait(min(wait_ns / 1e9, timeout_s)):
+                return None
+            if wait_ns > timeout_s * 1e9:
+                self._held = frame
+                raise SourceTimeout(f"{self.name}: the next frame is due in {wait_ns / 1e9 - timeout_s:.1f} s")
+        return replace(frame, arrived_ns=time.monotonic_ns())
+
+    def close(self) -> None:
+        self._closed.set()
+        with self._lock:
+            self._ended = True
+            self._reel.close()
+
+    def _next(self) -> StereoFrame | None:
+        with self._lock:
+            if self._ended:
+                return None
+            frame = self._reel.next()
+            if frame is None and self._loop and self._last is not None:
+                self._start_again(self._last)
+                frame = self._reel.next()
+        if frame is None:
+            return None
+        self._last = replace(frame, index=frame.index + self._offset_index, stamp_ns=frame.stamp_ns + self._offset_ns)
+        return self._last
+
+    def _start_again(self, last: StereoFrame) -> None:
+        self._reel.rewind()
+        self._offset_index = last.index + 1
+        self._offset_ns = last.stamp_ns + round(1e9 / (self.fps or 10.0))
+
+    def _due_ns(self, stamp_ns: int) -> int:
+        """When to show a frame; after a pause playing goes on from here instead of rushing to catch up."""
+        now = time.monotonic_ns()
+        if self._origin_ns is None or now - (self._origin_ns + stamp_ns) > _LATE_NS:
+            self._origin_ns = now - stamp_ns
+        return self._origin_ns + stamp_ns
