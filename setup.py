@@ -13,12 +13,13 @@ from setuptools.command.build_py import build_py
 HERE = Path(__file__).parent
 ARTEFACTS = {
     "engines": ("*.onnx", "*.yaml", "*.md"),
-    "configs": ("*.yaml",),
+    "configs": ("*.yaml", "*.md"),
     "calibration": ("*.md", "boards/*.yaml", "examples/*.yaml"),
 }
 
 # A bare Debian cannot import opencv-python (no libxcb), so the headless build is the default. A Jetson (aarch64) keeps
-# the system's cv2, which has GStreamer. STEREO_RT_OPENCV names another package, or "none" where one is there already.
+# the system's cv2, which has GStreamer. STEREO_RT_OPENCV names another package, or "none" where one is there already:
+# two OpenCV packages write the same files.
 OPENCV = os.environ.get("STEREO_RT_OPENCV", "opencv-python-headless>=4.10; platform_machine != 'aarch64'")
 
 BASE = ["numpy>=1.24", "pyyaml>=6", "onnxruntime>=1.17", "pydantic>=2.6", "typer>=0.12", "rich>=13", "platformdirs>=4"]
@@ -40,19 +41,23 @@ EXTRAS["dev"] = [
     "ruff>=0.6",
     "mypy>=1.10",
     "build>=1.2",
+    "setuptools>=70.1",
     "types-PyYAML",
 ]
 EXTRAS["all"] = sorted({p for name in ("view", "train") for p in EXTRAS[name]})
 
 
 class BuildWithArtefacts(build_py):
-    """Copies engines/, configs/ and calibration/ into the built package (not for editable installs)."""
+    """Copies engines/, configs/ and calibration/ into the built package (an editable install uses them in place)."""
 
     def run(self) -> None:
+        package = Path(self.build_lib) / "stereo_rt"
+        if not self.editable_mode:
+            shutil.rmtree(package, ignore_errors=True)  # an earlier build's files would travel along
         super().run()
         if self.editable_mode:
             return
-        target = Path(self.build_lib) / "stereo_rt" / "_artefacts"
+        target = package / "_artefacts"
         for folder, patterns in ARTEFACTS.items():
             for file in (f for p in patterns for f in (HERE / folder).glob(p)):
                 copy = target / file.relative_to(HERE)
@@ -65,9 +70,11 @@ assert version
 setup(
     name="stereo_rt",
     version=version[1],
-    description="Real-time stereo depth with a measured confidence: any two cameras, any GPU or none",
+    description="Real-time stereo depth with a measured confidence, on a CPU or an NVIDIA GPU",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
     python_requires=">=3.10",
     packages=find_packages(include=["stereo_rt", "stereo_rt.*"]),
     package_data={"stereo_rt": ["py.typed", "sinks/page/*"]},
