@@ -1,0 +1,199 @@
+"""Rectification: the rotations and the pixel grid that put both eyes' images on common rows, and the fast remap to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from ..errors import CalibrationError
+from ..frames import StereoFrame
+from ..geometry import RectifiedRig
+from . import lens
+from .rig import CameraModel, StereoRig
+
+WIDEST_DEG = 75.0
+"""Directions further from the axis are left out: a flat image stretches without bound towards 90 degrees."""
+BORDER_SAMPLES = 101
+
+
+@dataclass(frozen=True, eq=False)
+class Rectification:
+    """How raw frames of `source` become rectified ones on the grid of `rig`.
+
+    R_left, R_right: (3, 3), a direction x_cam of an eye is R @ x_cam in that eye's rectified frame (R_rect_cam).
+    """
+
+    R_left: np.ndarray
+    R_right: np.ndarray
+    rig: RectifiedRig
+    source: StereoRig
+
+    def cropped(self, x: int, y: int, width: int, height: int) -> Rectification:
+        """Only the window of the rectified grid whose top left pixel is (x, y). Raises CalibrationError."""
+        return replace(self, rig=self.rig.cropped(x, y, width, height))
+
+
+def rectify_rig(rig: StereoRig, size: tuple[int, int] | None = None, alpha: float = 0.0) -> Rectification:
+    """The rectification of a rig.
+
+    size: (width, height) of the output grid; None for the source's own. Another size is the own-size geometry scaled.
+    alpha: 0 shows only what both eyes see, 1 keeps every source pixel (black around), values between blend the two.
+    Raises CalibrationError for eyes above each other, of unequal size, without a common view, or another aspect.
+    """
+    if rig.left.size != rig.right.size:
+        raise CalibrationError(
+            "the left image is {}x{} and the right one {}x{}; scale one eye's calibration first".format(
+                *rig.left.size, *rig.right.size
+            )
+        )
+    T = rig.T_right_left_m.ravel()
+    if abs(T[1]) > abs(T[0]):
+        raise CalibrationError(
+            "the eyes sit above each other, and only side-by-side rigs are rectified; turn both images by 90 degrees"
+        )
+    R_left, R_right = rectifying_rotations(rig.R_right_left, rig.T_right_left_m)
+    grid = _common_grid(rig, R_left, R_right, alpha)
+    return Rectification(R_left, R_right, grid if size is None else grid.scaled(*size), rig)
+
+
+def rectifying_rotations(R: np.ndarray, T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(R_left, R_right) from x_right = R x_left + T, after J.-Y. Bouguet's method (as in OpenCV's stereoRectify).
+
+    Each eye turns by half of R so that both look the same way, with least distortion of either; then both turn by the
+    smallest rotation that lays the baseline on the x axis.
+    """
+    # The polar factor of I + R is the rotation by half the angle of R about the same axis.
+    u, _, vt = np.linalg.svd(np.eye(3) + R)
+    half = u @ vt
+    align = _shortest_rotation((half.T @ T).ravel(), np.array([-1.0, 0.0, 0.0]))
+    return align @ half, align @ half.T
+
+
+def _shortest_rotation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(3, 3) taking the direction of a to that of the unit vector b: I + [v] + [v]^2 / (1 + a.b), v = a x b (Rodrigues)."""
+    a = a / np.linalg.norm(a)
+    x, y, z = np.cross(a, b)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + cross + cross @ cross / (1 + a @ b)
+
+
+def _common_grid(rig: StereoRig, R_left: np.ndarray, R_right: np.ndarray, alpha: float) -> RectifiedRig:
+    """One focal length and principal point for both eyes, from where the raw images' borders come to lie.
+
+    The window is measured on the plane z = 1 of the rectified frame. alpha blends its width and its centre.
+    """
+    width, height = rig.size
+    borders = [_border(rig.left, R_left), _border(rig.right, R_right)]
+    left, top, right, bottom = (np.concatenate(side) for side in zip(*borders, strict=True))
+    inner = _Window(left[:, 0].max(), top[:, 1].max(), right[:, 0].min(), bottom[:, 1].min())
+    around = np.concatenate([left, top, right, bottom])
+    outer = _Window(*around.min(axis=0), *around.max(axis=0))
+    if inner.width <= 0 or inner.height <= 0:
+        raise CalibrationError("the two eyes see nothing in common after rectification; calibrate again")
+    scale_inner = min(inner.width / (width - 1 or 1), inner.height / (height - 1 or 1))
+    scale_outer = max(outer.width / (width - 1 or 1), outer.height / (height - 1 or 1))
+    fx = 1 / ((1 - alpha) * scale_inner + alpha * scale_outer)
+    center = (1 - alpha) * inner.center + alpha * outer.center
+    return RectifiedRig(
+        width,
+        height,
+        fx_px=float(fx),
+        cx_px=float((width - 1) / 2 - fx * center[0]),
+        cy_px=float((height - 1) / 2 - fx * center[1]),
+        baseline_m=rig.baseline_m,
+    )
+
+
+@dataclass(frozen=True)
+class _Window:
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def width(self) -> float:
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> float:
+        return self.y1 - self.y0
+
+    @property
+    def center(self) -> np.ndarray:
+        return np.array([self.x0 + self.x1, self.y0 + self.y1]) / 2
+
+
+def _border(camera: CameraModel, R_rect_cam: np.ndarray) -> list[np.ndarray]:
+    """Left, top, right and bottom border of the raw image as (N, 2) points on the rectified plane z = 1.
+
+    Points that the lens model cannot invert are left out.
+    """
+    x = np.linspace(0, camera.width - 1, BORDER_SAMPLES)
+    y = np.linspace(0, camera.height - 1, BORDER_SAMPLES)
+    low, high_x, high_y = np.zeros(BORDER_SAMPLES), np.full(BORDER_SAMPLES, x[-1]), np.full(BORDER_SAMPLES, y[-1])
+    sides = [np.stack(s, axis=-1) for s in ((low, y), (x, low), (high_x, y), (x, high_y))]
+    limit = np.tan(np.radians(WIDEST_DEG))
+    planes = []
+    for side in sides:
+        rays = lens.unproject(camera, side)
+        rays = rays[np.isfinite(rays).all(axis=1)] @ R_rect_cam.T
+        if not len(rays):
+            raise CalibrationError("the lens model cannot be inverted along the image border; calibrate again")
+        planes.append(np.clip(rays[:, :2] / np.maximum(rays[:, 2:], 1e-9), -limit, limit))
+    return planes
+
+
+class Rectifier:
+    """Rectifies frames: the maps are built once, in OpenCV's fixed-point form, and lead straight to the output grid.
+
+    Every call returns new images, so a frame can go on to other threads while the next one is made.
+    """
+
+    def __init__(self, rectification: Rectification) -> None:
+        source, rig = rectification.source, rectification.rig
+        self.rectification = rectification
+        # Bilinear sampling of less than every second pixel would alias: average over whole pixels first.
+        self._shrink = max(1, int(source.left.K[0, 0] / rig.fx_px + 0.25))
+        self._maps = [
+            _fixed_point(source_maps(camera, R, rig), self._shrink)
+            for camera, R in ((source.left, rectification.R_left), (source.right, rectification.R_right))
+        ]
+
+    def __call__(self, frame: StereoFrame) -> StereoFrame:
+        """The pair on the grid of `rectification.rig`. Raises CalibrationError when the frame is not of the source's size."""
+        return replace(frame, left=self._remap(frame.left, 0), right=self._remap(frame.right, 1))
+
+    def left_only(self, image: np.ndarray) -> np.ndarray:
+        """The left image alone, (H, W) or (H, W, 3) uint8. Raises CalibrationError as above."""
+        return self._remap(image, 0)
+
+    def _remap(self, image: np.ndarray, eye: int) -> np.ndarray:
+        width, height = self.rectification.source.size
+        if image.shape[:2] != (height, width):
+            raise CalibrationError(
+                f"the calibration is for {width}x{height} and the frame is {image.shape[1]}x{image.shape[0]}; "
+                "calibrate at the frames' size, or pass a calibration of the same aspect"
+            )
+        if (n := self._shrink) > 1:
+            whole = image[: height // n * n, : width // n * n]
+            image = cv2.resize(whole, (width // n, height // n), interpolation=cv2.INTER_AREA)
+        return cv2.remap(image, *self._maps[eye], cv2.INTER_LINEAR)
+
+
+def source_maps(camera: CameraModel, R_rect_cam: np.ndarray, rig: RectifiedRig) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W) float32 x and y in the raw image of every rectified pixel, by OpenCV; plain.source_pixels is the twin."""
+    # OpenCV leaves the skew out of K, so it maps to the normalised plane and K is applied here.
+    make = cv2.fisheye.initUndistortRectifyMap if camera.model == "fisheye" else cv2.initUndistortRectifyMap
+    P = np.array([[rig.fx_px, 0, rig.cx_px], [0, rig.fx_px, rig.cy_px], [0, 0, 1]])
+    x, y = make(np.eye(3), camera.dist, R_rect_cam, P, rig.size, cv2.CV_32FC1)
+    K = camera.K.astype(np.float32)
+    return K[0, 0] * x + K[0, 1] * y + K[0, 2], K[1, 1] * y + K[1, 2]
+
+
+def _fixed_point(maps: tuple[np.ndarray, np.ndarray], shrink: int) -> tuple[np.ndarray, np.ndarray]:
+    """The maps into an image shrunk by a whole factor, as OpenCV's 16-bit integer and 5-bit fraction."""
+    x, y = ((np.nan_to_num(m, nan=-2, posinf=-2, neginf=-2) + 0.5) / shrink - 0.5 for m in maps)
+    return cv2.convertMaps(np.clip(x, -2, 32766).astype(np.float32), np.clip(y, -2, 32766).astype(np.float32), cv2.CV_16SC2)
