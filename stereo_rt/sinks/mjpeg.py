@@ -1,0 +1,92 @@
+"""Encoder: draws and compresses each watched pane once a frame, however many watch it, and not at all when nobody does.
+
+A watcher takes the newest picture when it is ready for one. A slow watcher therefore misses pictures; it never has a
+queue, and it never slows the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import Counter
+
+import cv2
+
+from .. import render
+from ..viewer import Viewer
+
+MAX_FPS = 30
+"""Pictures a second at most: a browser shows no more, and each costs a few milliseconds of the processor."""
+
+
+class Encoder:
+    """Encodes on a thread of its own; `next` is awaited on the event loop that `start` is given."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._waiting: Counter[str] = Counter()
+        self._pictures: dict[str, tuple[int, bytes]] = {}
+        self._fresh = asyncio.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="stereo_rt jpeg", daemon=True)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._thread.start()
+
+    def close(self) -> None:
+        """End every `next`; call it on the event loop."""
+        self._closing = True
+        self._wake()
+        self._viewer.touch()
+
+    async def next(self, pane: str, seen: int) -> tuple[int, bytes] | None:
+        """The newest (version, JPEG) of a pane, once it is newer than version `seen`; None when closing.
+
+        pane: 'all' for the composite. Only panes that somebody waits for at this moment are drawn.
+        """
+        self._waiting[pane] += 1
+        try:
+            newest = self._viewer.version
+            if newest != seen:
+                newest = self._viewer.touch()
+            while not self._closing:
+                fresh = self._fresh
+                version, jpeg = self._pictures.get(pane, (-1, b""))
+                if version >= newest and version != seen:
+                    return version, jpeg
+                await fresh.wait()
+            return None
+        finally:
+            self._waiting[pane] -= 1
+
+    def _run(self) -> None:
+        version = -1
+        while not self._closing:
+            started_s = time.monotonic()
+            seen, version = version, self._viewer.wait(version, 0.5)
+            wanted = [pane for pane, waiters in list(self._waiting.items()) if waiters]
+            if version != seen and wanted:
+                for pane in wanted:
+                    if (jpeg := encode(self._viewer, pane)) is not None:
+                        self._pictures[pane] = version, jpeg
+                with contextlib.suppress(RuntimeError):  # the event loop has ended
+                    self._loop.call_soon_threadsafe(self._wake)
+            time.sleep(max(0.0, 1 / MAX_FPS - (time.monotonic() - started_s)))
+
+    def _wake(self) -> None:
+        self._fresh.set()
+        self._fresh = asyncio.Event()
+
+
+def encode(viewer: Viewer, pane: str) -> bytes | None:
+    """The newest result as JPEG: one pane, or 'all'. None before the first result."""
+    result = viewer.result
+    if result is None:
+        return None
+    shown = render.PANES if pane == "all" else (pane,)
+    image = render.panes(result, viewer.view, render.layout(result.rig, shown))
+    done, data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, viewer.view.jpeg_quality))
+    return data.tobytes() if done else None

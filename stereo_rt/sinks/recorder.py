@@ -1,0 +1,222 @@
+"""Recorder: keeps the raw pairs as one side-by-side video, without loss and without ever holding the loop back.
+
+The file plays back as SOURCE `FILE?layout=sbs`. With PyAV each frame keeps its own time stamp; without it OpenCV
+writes at a constant rate. The file grows under a temporary name and takes its own when it is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from ..atomic import replacing
+from ..calib.rig import StereoRig
+from ..errors import OutputError, StereoError
+from ..frames import StereoFrame
+from ..geometry import RectifiedRig
+
+log = logging.getLogger(__name__)
+
+QUEUE_FRAMES = 8
+"""Pairs that may wait for the disk; beyond that they are left out and counted."""
+
+
+class Recorder:
+    """A frame sink that is idle until `start`. Any thread may start and stop it.
+
+    calibration: saved beside the video as FILE.calib.yaml when known. fps: the source's rate, where known.
+    """
+
+    def __init__(self, calibration: StereoRig | RectifiedRig | None = None, fps: float | None = None) -> None:
+        self.calibration, self.fps = calibration, fps
+        self._take: _Take | None = None
+        self._lock = threading.Lock()
+        self._error: OutputError | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """The file being recorded, None when idle."""
+        take = self._take
+        return take.path if take else None
+
+    def start(self, path: Path) -> Path:
+        """Begin a recording to a new .mkv; returns its path. Raises OutputError when one is running, or the file exists."""
+        check_name(path)
+        with self._lock:
+            if self._take is not None:
+                raise OutputError(f"{self._take.path} is being recorded; stop that first")
+            self._take = _Take(path, self.calibration, self.fps or 30.0)
+        return path
+
+    def stop(self) -> str:
+        """Finish the file; says what is in it and how to play it. Empty when idle. Raises OutputError."""
+        with self._lock:
+            take, self._take = self._take, None
+        return take.finish() if take else ""
+
+    def write(self, frame: StereoFrame) -> None:
+        """Take a pair if recording; never waits."""
+        take = self._take
+        if take is not None and not take.offer(frame):
+            with self._lock:  # it broke; the loop goes on and close() tells
+                self._take = None
+            self._error = take.error
+            log.error("%s", take.error)
+
+    def close(self) -> None:
+        """Finish. Raises OutputError when a recording broke on the way."""
+        if said := self.stop():
+            log.warning("%s", said)
+        if self._error is not None:
+            raise self._error
+
+
+def check_name(path: Path) -> None:
+    """Raises OutputError when a recording cannot go there."""
+    if path.suffix != ".mkv":
+        raise OutputError(f"{path}: a recording keeps every bit, which needs a name that ends in .mkv")
+    if path.exists():
+        raise OutputError(f"{path} exists already; choose another name, or move it away")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"{path.parent} is not a folder; make it first with: mkdir -p {path.parent}")
+
+
+class _Take:
+    """One recording: a queue, and the thread that encodes."""
+
+    def __init__(self, path: Path, calibration: StereoRig | RectifiedRig | None, fps: float) -> None:
+        self.path, self.calibration, self.fps = path, calibration, fps
+        self.written = self.dropped = 0
+        self.error: OutputError | None = None
+        self._queue: queue.Queue[StereoFrame | None] = queue.Queue(QUEUE_FRAMES)
+        self._thread = threading.Thread(target=self._run, name="stereo_rt record", daemon=True)
+        self._thread.start()
+
+    def offer(self, frame: StereoFrame) -> bool:
+        """Queue a pair, or count it as dropped. False once the recording is broken."""
+        if self.error is not None:
+            return False
+        try:
+            self._queue.put_nowait(frame)
+        except queue.Full:
+            self.dropped += 1
+        return True
+
+    def finish(self) -> str:
+        while self._thread.is_alive():
+            try:
+                self._queue.put(None, timeout=0.1)
+                break
+            except queue.Full:  # it is still encoding, or it just broke
+                pass
+        self._thread.join()
+        if self.error is not None:
+            raise self.error
+        if not self.written:
+            return f"nothing was recorded to {self.path}: no frame came"
+        lost = f" ({self.dropped} left out: the disk or the processor was too slow)" if self.dropped else ""
+        calib = f" --calib {self._calib_path}" if self.calibration is not None else " --rectified"
+        return f"{self.written} pairs{lost} in {self.path}; play them with: stereo-rt view '{self.path}?layout=sbs'{calib}"
+
+    @property
+    def _calib_path(self) -> Path:
+        return self.path.with_name(self.path.name + ".calib.yaml")
+
+    def _run(self) -> None:
+        try:
+            first = self._queue.get()
+            if first is None:
+                return
+            if self.calibration is not None:
+                from ..calib.formats import write_calibration
+
+                write_calibration(self.calibration, self._calib_path)
+            with replacing(self.path) as temporary:
+                self._encode(first, temporary)
+        except StereoError as e:
+            self.error = OutputError(str(e))
+
+    def _encode(self, first: StereoFrame, path: Path) -> None:
+        writer = _writer(path, first, self.fps)
+        frame: StereoFrame | None = first
+        try:
+            while frame is not None:
+                if frame.size == first.size:
+                    writer.add(side_by_side(frame), frame.stamp_ns - first.stamp_ns)
+                    self.written += 1
+                else:
+                    log.warning("%s: a pair of another size is left out", self.path)
+                    self.dropped += 1
+                frame = self._queue.get()
+            writer.close()
+        except Exception as e:  # whatever the encoder or the disk says; what is written so far is kept
+            self.error = OutputError(f"{self.path}: recording stopped after {self.written} pairs ({e}); free some space")
+            with contextlib.suppress(Exception):
+                writer.close()
+
+
+def side_by_side(frame: StereoFrame) -> np.ndarray:
+    """(H, 2 W, 3) uint8 BGR: the left image, then the right one."""
+    pair = np.hstack([frame.left, frame.right])
+    return pair if pair.ndim == 3 else cv2.cvtColor(pair, cv2.COLOR_GRAY2BGR)
+
+
+class _Writer(Protocol):
+    def add(self, image: np.ndarray, stamp_ns: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _writer(path: Path, frame: StereoFrame, fps: float) -> _Writer:
+    width, height = frame.size[0] * 2, frame.size[1]
+    try:
+        import av
+    except ImportError:
+        return _OpenCVWriter(path, width, height, fps)
+    return _AvWriter(av, path, width, height, fps)
+
+
+class _AvWriter:
+    """Lossless H.264 in RGB, every frame a key frame: half the work of FFV1, which stands in where x264 is missing."""
+
+    def __init__(self, av: Any, path: Path, width: int, height: int, fps: float) -> None:
+        self._av = av
+        self._container = av.open(str(path), "w")
+        x264 = "libx264rgb" in av.codecs_available
+        self._format = "bgr24" if x264 else "bgr0"
+        stream = self._container.add_stream("libx264rgb" if x264 else "ffv1", rate=Fraction(fps).limit_denominator(1001))
+        stream.width, stream.height, stream.pix_fmt = width, height, self._format
+        stream.options = {"preset": "ultrafast", "qp": "0", "g": "1"} if x264 else {"level": "3", "slices": "4"}
+        stream.codec_context.time_base = Fraction(1, 1000)  # what Matroska keeps
+        self._stream, self._last_ms = stream, -1
+
+    def add(self, image: np.ndarray, stamp_ns: int) -> None:
+        frame = self._av.VideoFrame.from_ndarray(image, format="bgr24").reformat(format=self._format)
+        self._last_ms = max(self._last_ms + 1, round(stamp_ns / 1e6))
+        frame.pts, frame.time_base = self._last_ms, Fraction(1, 1000)
+        self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        self._container.mux(self._stream.encode())
+        self._container.close()
+
+
+class _OpenCVWriter:
+    def __init__(self, path: Path, width: int, height: int, fps: float) -> None:
+        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"FFV1"), fps, (width, height))
+        if not self._writer.isOpened():
+            raise OutputError(f"{path}: this OpenCV cannot write video; install PyAV with: pip install 'stereo_rt[video]'")
+
+    def add(self, image: np.ndarray, stamp_ns: int) -> None:
+        self._writer.write(image)
+
+    def close(self) -> None:
+        self._writer.release()
