@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import OutputError
@@ -27,7 +27,8 @@ def replacing(path: Path) -> Iterator[Path]:
                 f"{path}: cannot be written ({e.strerror or e}); free some space or choose another place"
             ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it was renamed, or could not be made
+            temporary.unlink()
 
 
 def write_bytes(path: Path, *parts: bytes | memoryview) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 from ..config import ViewConfig
 from ..errors import CalibrationError, OutputError
 from ..frames import DepthResult
-from ..geometry import RectifiedRig
 from ..post.cloud import cloud_of
 from ..render import layout, panes
 from . import files
@@ -117,10 +116,11 @@ class FolderSink:
             self._formats["confidence"] = CONFIDENCE
         self._with_video = "mp4" in formats
         self._video: VideoWriter | None = None
-        self._rig: RectifiedRig | None = None
 
     def write(self, result: DepthResult) -> None:
-        self._check(result)
+        if self.written == 0:
+            self._check(result)
+            self._manifest.begin()
         record: dict[str, Any] = {"index": result.index, "timestamp_ns": result.stamp_ns, "files": {}}
         for name, form in self._formats.items():
             relative = f"{form.folder}/{result.index:06d}{form.suffix}"

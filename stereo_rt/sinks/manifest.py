@@ -14,7 +14,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ..atomic import sweep, write_bytes
 from ..errors import OutputError, StereoError
@@ -22,33 +22,48 @@ from ..errors import OutputError, StereoError
 NAME = "manifest.json"
 IDENTITY = ("source", "config", "model", "calibration")
 """The parts of a head that must agree when a run is continued: otherwise frames of two kinds would mix."""
+IRRELEVANT = {"run": None, "match": ("threads",), "view": ("headless", "web", "token", "jpeg_quality")}
+"""Settings that change no file: whole sections of the config, or keys of one."""
 
 
 class Manifest:
-    """Opens `folder` for one run (or one shard of it).
+    """The record of `folder` for one run (or one shard of it). Nothing is written before begin().
 
     head: plain values that describe the run, with the IDENTITY parts among them. shard: (i, n), this writer's place.
-    resume: continue a run that is there. done: the frames that are whole already, by index.
+    resume: continue a run that is there; shards of one run continue each other. done: the frames that are whole already.
     Raises OutputError when the folder holds something else, or a run with other settings.
     """
 
     def __init__(self, folder: Path, head: Mapping[str, Any], *, shard: tuple[int, int] = (0, 1), resume: bool = False) -> None:
         self.folder = folder
+        self._head: dict[str, Any] = plain(head)
+        self._may_exist = resume or shard[1] > 1
         self._journal_path = folder / f"manifest.{shard[0]}-of-{shard[1]}.jsonl"
-        values: dict[str, Any] = plain(head)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
+        self._journal: TextIO | None = None
+        self.done: set[int] = set()
+        if folder.is_file() or not self._may_exist:
+            refuse_filled(folder)
+        if folder.is_dir():
             with _locked(folder):
-                self._claim(values, may_exist=resume or shard[1] > 1)
-                sweep(folder)
-                self.done = {i: f for i, f in self._recorded().items() if self._whole(f)}
+                if self._claimed():
+                    self.done = {i for i, frame in self._recorded().items() if self._whole(frame)}
+
+    def begin(self) -> None:
+        """Make the folder this run's. Raises OutputError."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with _locked(self.folder):
+                if not self._claimed():
+                    self._write({**self._head, "frames": []})
+                sweep(self.folder)
                 self._journal = self._journal_path.open("a", encoding="utf-8")
-                _lock_journal(self._journal.fileno(), folder)
+                _lock_journal(self._journal.fileno(), self.folder)
         except OSError as e:
-            raise OutputError(f"{folder}: cannot be written ({e.strerror}); choose another folder") from None
+            raise OutputError(f"{self.folder}: cannot be written ({e.strerror}); choose another folder") from None
 
     def add(self, frame: Mapping[str, Any]) -> None:
         """Record a frame whose files are whole: index, timestamp_ns, files and what else is known. Raises OutputError."""
+        assert self._journal is not None, "begin() comes first"
         try:
             # The newline goes first, so that half a line, left by a kill, cannot spoil this one.
             self._journal.write("\n" + json.dumps(plain(frame), allow_nan=False))
@@ -57,34 +72,37 @@ class Manifest:
             raise OutputError(f"{self._journal_path}: cannot be written ({e.strerror}); make room and add --resume") from None
 
     def close(self) -> None:
-        """Turn the journals into manifest.json. Journals of other live writers stay, as these are not finished."""
+        """Turn the journals into manifest.json. Those of other live writers stay, as these are not finished."""
+        if self._journal is None:
+            return
         with _locked(self.folder):
-            head = read_manifest(self.folder / NAME)
-            frames = self._recorded()
-            head["frames"] = [frames[i] for i in sorted(frames) if self._whole(frames[i])]
-            write_bytes(self.folder / NAME, json.dumps(head, indent=1, allow_nan=False).encode())
+            head, frames = read_manifest(self.folder / NAME), self._recorded()
+            self._write({**head, "frames": [frames[i] for i in sorted(frames) if self._whole(frames[i])]})
             self._journal.close()
             for journal in self._journals():
                 with contextlib.suppress(BlockingIOError), journal.open() as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     journal.unlink()
 
-    def _claim(self, head: dict[str, Any], *, may_exist: bool) -> None:
-        """Make sure that manifest.json in the folder is this run's. Raises OutputError."""
+    def _claimed(self) -> bool:
+        """Whether manifest.json is there and this run's; False for an empty folder. Raises OutputError for all else."""
         file = self.folder / NAME
-        if file.exists() and may_exist:
-            there = read_manifest(file)
-            for part in IDENTITY:
-                if there.get(part) != head.get(part):
-                    raise OutputError(
-                        f"{self.folder}: was made with another {_difference(part, there.get(part), head.get(part))}; "
-                        "continue with the same settings, or choose another folder"
-                    )
-        elif any(self.folder.iterdir()):
-            hint = "it holds no manifest.json to continue from" if may_exist else "add --resume to continue a run"
-            raise OutputError(f"{self.folder}: is not empty; choose another folder ({hint})")
-        else:
-            write_bytes(file, json.dumps({**head, "frames": []}, indent=1, allow_nan=False).encode())
+        if not any(self.folder.iterdir()):
+            return False
+        if not file.exists():
+            raise OutputError(f"{self.folder}: holds files, but no {NAME} of a run to continue; choose another folder")
+        there = read_manifest(file)
+        for part in IDENTITY:
+            before, now = (_identity(part, tree.get(part)) for tree in (there, self._head))
+            if before != now:
+                raise OutputError(
+                    f"{self.folder}: was made with another {_difference(part, before, now)}; "
+                    "continue with the same settings, or choose another folder"
+                )
+        return True
+
+    def _write(self, tree: Mapping[str, Any]) -> None:
+        write_bytes(self.folder / NAME, json.dumps(tree, indent=1, allow_nan=False).encode())
 
     def _journals(self) -> list[Path]:
         return sorted(self.folder.glob("manifest.*-of-*.jsonl"))
@@ -94,14 +112,25 @@ class Manifest:
         frames = {f["index"]: f for f in read_manifest(self.folder / NAME)["frames"]}
         for journal in self._journals():
             for line in journal.read_bytes().splitlines():
-                with contextlib.suppress(ValueError):  # half a line: its writer was killed
+                with contextlib.suppress(ValueError, RecursionError):  # half a line: its writer was killed
                     frame = json.loads(line)
                     if _is_frame(frame):
                         frames[frame["index"]] = frame
         return frames
 
     def _whole(self, frame: Mapping[str, Any]) -> bool:
-        return all((self.folder / name).is_file() for name in frame["files"].values())
+        try:
+            return all((self.folder / name).is_file() for name in frame["files"].values())
+        except (OSError, ValueError):  # a name that cannot be one
+            return False
+
+
+def refuse_filled(folder: Path) -> None:
+    """Raises OutputError for a folder that is neither new nor empty."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: is a file; choose a folder")
+    if folder.exists() and any(folder.iterdir()):
+        raise OutputError(f"{folder}: is not empty; choose another folder, or add --resume to continue a run")
 
 
 def read_manifest(path: Path | str) -> dict[str, Any]:
@@ -133,8 +162,19 @@ def _is_frame(frame: Any) -> bool:
         isinstance(frame, dict)
         and isinstance(frame.get("index"), int)
         and isinstance(frame.get("files"), dict)
-        and all(isinstance(name, str) and "\0" not in name for name in frame["files"].values())
+        and all(isinstance(name, str) for name in frame["files"].values())
     )
+
+
+def _identity(part: str, value: Any) -> Any:
+    """The part of a head as it is compared."""
+    if part != "config" or not isinstance(value, dict):
+        return value
+    kept = {name: section for name, section in value.items() if name not in IRRELEVANT or IRRELEVANT[name]}
+    for name, keys in IRRELEVANT.items():
+        if keys and isinstance(kept.get(name), dict):
+            kept[name] = {k: v for k, v in kept[name].items() if k not in keys}
+    return kept
 
 
 def _difference(where: str, there: Any, here: Any) -> str:

@@ -1,0 +1,162 @@
+"""Offline processing: the frames of a recording, each once, into an output folder."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .config import CalibConfig, Config, dump
+from .errors import OutputError, UsageError
+from .frames import StereoFrame
+from .matchers import model_sha256
+from .session import assemble
+from .sinks.folder import FolderSink, units
+from .sinks.manifest import Manifest
+from .sources import open_source
+from .sources.base import Source, SourceStatus
+
+log = logging.getLogger(__name__)
+
+Shard = tuple[int, int]
+"""(i, n): of every n frames, the one whose index leaves i."""
+FALLBACK_FPS = 30.0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did: frames written now, frames that were there before, the mean share of valid pixels."""
+
+    written: int
+    before: int
+    seconds: float
+    density: float
+
+
+Progress = Callable[[int, int | None], None]
+"""(frames so far, frames in all or None) -> None; called a few times a second."""
+
+
+class Selection:
+    """A source with fewer frames: those below `end` that `keep` accepts, by index."""
+
+    def __init__(self, source: Source, keep: Callable[[int], bool], end: int | None = None) -> None:
+        self._source, self._keep, self._end = source, keep, end
+        self.name, self.live, self.size, self.fps = source.name, source.live, source.size, source.fps
+        self.calibration = source.calibration
+        known = [n for n in (source.length, end) if n is not None]
+        self.length = sum(map(keep, range(min(known)))) if known else None
+
+    @property
+    def status(self) -> SourceStatus:
+        return self._source.status
+
+    def read(self, timeout_s: float) -> StereoFrame | None:
+        while True:
+            frame = self._source.read(timeout_s)
+            if frame is None or (self._end is not None and frame.index >= self._end):
+                return None
+            if self._keep(frame.index):
+                return frame
+
+    def close(self) -> None:
+        self._source.close()
+
+
+def process(
+    uri: str,
+    cfg: Config,
+    folder: Path,
+    *,
+    resume: bool = False,
+    shard: Shard = (0, 1),
+    threads: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Summary:
+    """Run one process's share of `uri` into `folder`, in the formats of cfg.output; run.max_frames counts from the start.
+
+    threads: CPU threads for the network, where several processes share the machine. KeyboardInterrupt and SystemExit
+    pass through after the files were finished. Raises StereoError; nothing is written unless the first frame could be made.
+    """
+    check(cfg, resume=resume, shards=shard[1])
+    source = open_source(uri, cfg.capture)
+    try:
+        if source.live and (resume or shard[1] > 1):
+            raise UsageError(f"{uri} is live: its frames do not come again, so --resume, --shard and --jobs need a recording")
+        manifest = Manifest(folder, _head(uri, cfg, source), shard=shard, resume=resume)
+        chosen = Selection(source, lambda i: i % shard[1] == shard[0] and i not in manifest.done, cfg.run.max_frames)
+        sink = FolderSink(manifest, cfg.output.formats, fps=source.fps or FALLBACK_FPS, view=cfg.view)
+        pipeline = assemble(chosen, _effective(cfg, threads), offline=True, sinks=[sink])
+    except BaseException:
+        source.close()
+        raise
+    start = time.monotonic()
+    pipeline.start()
+    try:
+        while not pipeline.wait(0.1):
+            progress(sink.written, chosen.length)
+    except (KeyboardInterrupt, SystemExit):
+        pipeline.stop()
+        pipeline.wait()
+        log.warning("stopped; the %d frames written are whole, and --resume goes on after them", sink.written)
+        raise
+    progress(sink.written, chosen.length)
+    before = sum(1 for i in manifest.done if i % shard[1] == shard[0])
+    return Summary(sink.written, before, time.monotonic() - start, sink.density)
+
+
+def check(cfg: Config, *, resume: bool, shards: int) -> None:
+    """What cannot go together. Raises UsageError, OutputError."""
+    if "mcap" in cfg.output.formats:
+        raise OutputError("mcap cannot be written by this version; choose among pfm, png16, npz, depth_mm, ply and mp4")
+    if shards > 1 and "mp4" in cfg.output.formats:
+        raise UsageError("a video is written in one go: leave mp4 out of --format, or --jobs and --shard")
+    if cfg.post.temporal > 0 and (shards > 1 or resume):
+        raise UsageError(
+            "temporal smoothing needs every frame in order: set post.temporal=0, or leave out --resume, --jobs, --shard"
+        )
+
+
+def _effective(cfg: Config, threads: int | None) -> Config:
+    """The configuration for the pipeline. The selection has counted max_frames already."""
+    update: dict[str, Any] = {"run": cfg.run.model_copy(update={"max_frames": None})}
+    if threads is not None:
+        update["match"] = cfg.match.model_copy(update={"threads": threads})
+    return cfg.model_copy(update=update)
+
+
+def _head(uri: str, cfg: Config, source: Source) -> dict[str, Any]:
+    """What the manifest says of the run as a whole."""
+    config = dump(cfg)
+    config["view"] = {k: v for k, v in config["view"].items() if k != "token"}
+    return {
+        "stereo_rt": __version__,
+        "source": uri,
+        "config": config,
+        "model": {"name": cfg.match.model, "backend": cfg.match.backend, "sha256": model_sha256(cfg.match)},
+        "calibration": _calibration(cfg.calib, source),
+        "units": units(cfg.output.formats),
+    }
+
+
+def _calibration(calib: CalibConfig, source: Source) -> dict[str, Any]:
+    """Where the geometry comes from, and a hash that changes when it does."""
+    if calib.file is not None:
+        return {"file": str(calib.file), "sha256": sha256_of(calib.file)}
+    return {"file": None if source.calibration is None else f"(from {source.name})", "sha256": None}
+
+
+def sha256_of(path: Path) -> str | None:
+    """Hash of a file, or of all files in a folder (a calibration may be one); None where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        for file in sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]:
+            digest.update(file.read_bytes())
+    except OSError:
+        return None
+    return digest.hexdigest()
