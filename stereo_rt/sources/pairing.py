@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from statistics import median
-from typing import Literal
+from typing import Generic, Literal, Protocol, TypeVar
 
 Verdict = Literal["pair", "drop left", "drop right"]
 
@@ -40,3 +41,34 @@ class Pairer:
         if previous is not None and stamp_ns > previous:
             self._periods_ns.append(stamp_ns - previous)
         self._previous[eye] = stamp_ns
+
+
+class Stamped(Protocol):
+    @property
+    def stamp_ns(self) -> int: ...
+
+
+T = TypeVar("T", bound=Stamped)
+
+
+class PairQueue(Generic[T]):
+    """Joins two streams whose images arrive in any interleaving. Keeps at most `room` images of an eye waiting."""
+
+    def __init__(self, max_skew_ms: float, room: int = 4) -> None:
+        self.pairer = Pairer(max_skew_ms)
+        self._waiting: tuple[deque[T], deque[T]] = (deque(), deque())
+        self._room = room
+
+    def push(self, eye: Literal[0, 1], item: T) -> Iterator[tuple[T, T]]:
+        """Take one image of the left (0) or right (1) eye; yields the pairs it completes."""
+        lefts, rights = self._waiting
+        self._waiting[eye].append(item)
+        while lefts and rights:
+            verdict = self.pairer.match(lefts[0].stamp_ns, rights[0].stamp_ns)
+            left = lefts.popleft() if verdict != "drop right" else None
+            right = rights.popleft() if verdict != "drop left" else None
+            if left is not None and right is not None:
+                yield left, right
+        while len(self._waiting[eye]) > self._room:
+            self._waiting[eye].popleft()
+            self.pairer.unpaired += 1

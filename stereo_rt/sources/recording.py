@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import SourceTimeout
 from ..frames import StereoFrame
 from .base import SourceStatus
+
+if TYPE_CHECKING:
+    from ..calib.rig import StereoRig
+    from ..geometry import RectifiedRig
 
 _LATE_NS = 250_000_000
 
@@ -20,7 +24,9 @@ class Reel(Protocol):
     size: tuple[int, int]
     fps: float | None
     length: int | None
-    unpaired: int
+
+    @property
+    def unpaired(self) -> int: ...
 
     def next(self) -> StereoFrame | None:
         """The next pair, or None at the end. Raises SourceError when frames that should be there cannot be read."""
@@ -38,10 +44,11 @@ class Recording:
     """
 
     live = False
-    calibration = None
+    calibration: StereoRig | RectifiedRig | None = None
 
     def __init__(self, name: str, reel: Reel, *, loop: bool = False, realtime: bool = False) -> None:
         self.name = name
+        self.size = reel.size
         self.fps = reel.fps
         self.length = None if loop else reel.length
         self._reel = reel
@@ -54,10 +61,6 @@ class Recording:
         self._offset_ns = self._offset_index = 0
         self._last: StereoFrame | None = None
         self._origin_ns: int | None = None
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self._reel.size
 
     @property
     def status(self) -> SourceStatus:

@@ -8,16 +8,22 @@ from ..errors import SourceError
 from .uri import Layout
 
 
+def eye_size(size: tuple[int, int], layout: Layout, name: str) -> tuple[int, int]:
+    """(width, height) of one eye of an image of this size. Raises SourceError for an odd size."""
+    width, height = size
+    side, length = ("width", width) if layout == "sbs" else ("height", height)
+    if length % 2:
+        raise SourceError(f"{name}: a {side} of {length} px cannot be cut into two equal eyes; check ?layout={layout}")
+    return (width // 2, height) if layout == "sbs" else (width, height // 2)
+
+
 def split_eyes(image: np.ndarray, layout: Layout, name: str) -> tuple[np.ndarray, np.ndarray]:
     """(H, 2W[, 3]) side by side or (2H, W[, 3]) top and bottom -> two contiguous (H, W[, 3]).
 
     sbs: the left eye is the left half; tb: it is the upper half. Raises SourceError for an odd size.
     """
-    axis, side = (1, "width") if layout == "sbs" else (0, "height")
-    length = image.shape[axis]
-    if length % 2:
-        raise SourceError(f"{name}: a {side} of {length} px cannot be cut into two equal eyes; check ?layout={layout}")
-    left, right = np.split(image, 2, axis=axis)
+    eye_size((image.shape[1], image.shape[0]), layout, name)
+    left, right = np.split(image, 2, axis=1 if layout == "sbs" else 0)
     return np.ascontiguousarray(left), np.ascontiguousarray(right)
 
 

@@ -1,0 +1,118 @@
+"""RTSP streams: one per eye, or one that holds both. PyAV where installed, else OpenCV's FFmpeg."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import cv2
+
+from ..config import CaptureConfig
+from ..errors import SourceError
+from .device import CvDevice, Device, Shot
+from .live import Feed, LiveSource
+from .uri import SourceUri
+
+# TCP: a lost UDP packet smears the image for a whole key frame interval. The rest keeps the latency low.
+OPTIONS = {
+    "rtsp_transport": "tcp",
+    "fflags": "nobuffer",
+    "flags": "low_delay",
+    "analyzeduration": "1000000",
+    "max_delay": "100000",
+}
+DRIFT = 1e-4
+"""How fast two clocks are assumed to drift apart at most."""
+
+
+def open_rtsp(uri: SourceUri, capture: CaptureConfig) -> LiveSource:
+    """Raises SourceError when a stream cannot be opened; one that is lost later is opened again."""
+    device = AvStream if importlib.util.find_spec("av") else _cv_stream
+    feeds = [Feed(url, partial(device, url, capture.timeout_s)) for url in uri.paths]
+    return LiveSource(uri.text, feeds, capture, layout=uri.layout, silent="check with: ffprobe -rtsp_transport tcp URL")
+
+
+class ArrivalClock:
+    """Puts a stream's own stamps on our monotonic clock.
+
+    The stamps are exact but start anywhere; arrival times are ours but late by a varying delay. The smallest difference
+    seen is the one with the least delay, so stamp + min(arrival - stamp) is free of network jitter. The minimum may
+    rise by DRIFT, so that it follows clocks that run at different speeds.
+    """
+
+    def __init__(self) -> None:
+        self._offset_ns: float | None = None
+        self._arrived_ns = 0
+
+    def stamp_ns(self, stream_ns: int, arrived_ns: int) -> int:
+        offset_ns = float(arrived_ns - stream_ns)
+        if self._offset_ns is not None:
+            offset_ns = min(offset_ns, self._offset_ns + DRIFT * (arrived_ns - self._arrived_ns))
+        self._offset_ns, self._arrived_ns = offset_ns, arrived_ns
+        return stream_ns + round(offset_ns)
+
+
+class AvStream:
+    """A Device on PyAV."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+        self._container: Any = None
+        self._frames: Iterator[Any] = iter(())
+        self._clock = ArrivalClock()
+        self._grabbed: tuple[Any, int, int] | None = None
+
+    def open(self) -> None:
+        import av
+
+        self._error = av.FFmpegError
+        try:
+            self._container = av.open(self._url, options=OPTIONS, timeout=(3 * self._timeout_s, self._timeout_s))
+            stream = self._container.streams.video[0]
+        except IndexError:
+            raise SourceError(f"{self._url}: the stream holds no video") from None
+        except av.FFmpegError as e:
+            raise SourceError(_refused(self._url, e.strerror)) from None
+        stream.thread_type = "SLICE"  # frame threads would hold frames back
+        self._frames = self._container.decode(stream)
+
+    def grab(self) -> bool:
+        try:
+            frame = next(self._frames)
+        except (StopIteration, self._error) as e:
+            if isinstance(e, StopIteration):
+                return False
+            raise SourceError(f"the stream broke off: {e.strerror}") from None
+        arrived_ns = time.monotonic_ns()
+        stamp_ns = arrived_ns
+        if frame.pts is not None:
+            stamp_ns = self._clock.stamp_ns(round(frame.pts * frame.time_base * 1_000_000_000), arrived_ns)
+        self._grabbed = frame, stamp_ns, arrived_ns
+        return True
+
+    def retrieve(self) -> Shot | None:
+        assert self._grabbed is not None
+        frame, stamp_ns, arrived_ns = self._grabbed
+        return Shot(frame.to_ndarray(format="bgr24"), stamp_ns, arrived_ns)
+
+    def close(self) -> None:
+        self._frames, self._grabbed = iter(()), None
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+
+def _cv_stream(url: str, timeout_s: float) -> Device:
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "|".join(f"{k};{v}" for k, v in OPTIONS.items()))
+    timeout_ms = round(timeout_s * 1000)
+    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 3 * timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms]
+    return CvDevice(lambda: cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits), lambda: _refused(url, "no stream"))
+
+
+def _refused(url: str, why: str | None) -> str:
+    return f"{url}: cannot be opened ({why}); check address, user and network with: ffprobe -rtsp_transport tcp {url}"
