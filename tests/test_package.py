@@ -98,6 +98,17 @@ def test_a_wrong_command_line_exits_with_2(arguments: list[str]) -> None:
     assert "Traceback" not in run.stderr
 
 
+def test_a_broken_opencv_is_a_sentence_that_points_at_doctor(tmp_path: Path) -> None:
+    (tmp_path / "cv2.py").write_text("raise ImportError('libxcb.so.1: cannot open shared object file')")
+    env = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "stereo_rt", "demo", "--frames", "1", "--headless", "--save", str(tmp_path / "out")]
+    run = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stderr.startswith("stereo-rt: a package cannot be imported (libxcb.so.1")
+    assert "stereo-rt doctor" in run.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def _build_wheel(repo: Path, folder: Path, **env: str) -> Path:
     """Build from a copy of what git would hand to somebody else."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]

@@ -61,6 +61,12 @@ def main(argv: list[str] | None = None) -> None:
     except StereoError as e:
         sys.stderr.write(f"stereo-rt: {e}\n")
         sys.exit(e.exit_code)
+    except ImportError as e:
+        if (e.name or "").startswith(__package__.partition(".")[0]):
+            raise  # a mistake of ours, not of the installation
+        first_line = str(e).strip().partition("\n")[0]
+        sys.stderr.write(f"stereo-rt: a package cannot be imported ({first_line}); see what to do with: stereo-rt doctor\n")
+        sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)
     except KeyboardInterrupt:
