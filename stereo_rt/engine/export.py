@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -28,34 +27,32 @@ def export_onnx(net: Student, path: Path, size: tuple[int, int], metadata: Mappi
     width, height = size
     if width % MULTIPLE_PX or height % MULTIPLE_PX or min(size) < 2 * MULTIPLE_PX:
         raise ValueError(f"{width}x{height} does not fit: width and height must be multiples of {MULTIPLE_PX}, at least 64")
-    raw = io.BytesIO()
-    with warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing notes that sizes become constants, which is what is wanted here
         image = torch.zeros(1, 3, height, width)
         torch.onnx.export(
             net,
             (image, image),
-            raw,
+            f"{folder}/traced.onnx",
             input_names=["left", "right"],
             output_names=["disparity", "confidence"],
             opset_version=OPSET,
             dynamo=False,
         )
-    model = simplified(raw.getvalue())
+        model = _simplified(Path(folder) / "traced.onnx")
     onnx.helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model)
     write_bytes(path, model.SerializeToString())
 
 
-def simplified(raw: bytes) -> onnx.ModelProto:
+def _simplified(file: Path) -> onnx.ModelProto:
     """The same graph with everything constant computed in advance (ONNX Runtime's basic, standard-operator rewrites)."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(Path(folder) / "model.onnx")
-        options.log_severity_level = 3
-        onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
-        model = onnx.load(options.optimized_model_filepath)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(file.with_name("simplified.onnx"))
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    model = onnx.load(options.optimized_model_filepath)
     for extra in [o for o in model.opset_import if o.domain]:
         model.opset_import.remove(extra)
     return model

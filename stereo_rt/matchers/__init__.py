@@ -18,7 +18,7 @@ _BACKENDS = {
 }
 
 
-def create_matcher(match: MatchConfig = MatchConfig()) -> Matcher:
+def create_matcher(match: MatchConfig) -> Matcher:
     """The matcher that the settings ask for. Raises ModelError, MissingExtra."""
     if match.backend not in _BACKENDS:
         raise ModelError(f"the {match.backend} backend is not part of this version; use --backend onnx")

@@ -43,7 +43,8 @@ class Grid:
         """(H, W[, 3]) uint8 frame -> (network height, network width[, 3]); the same array when the sizes are equal."""
         width, height = self.content_size
         if (width, height) != self.frame_size:
-            image = cv2.resize(image, (width, height), interpolation=_image_filter(image.shape[1] / width))
+            shrinks = width < self.frame_size[0]
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         right, below = self.network_size[0] - width, self.network_size[1] - height
         if right or below:
             image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
@@ -61,12 +62,13 @@ class Grid:
         if (width, height) == self.frame_size:
             return Disparity(disparity_px, confidence)
         smooth = cv2.resize(disparity_px, self.frame_size, interpolation=cv2.INTER_LINEAR)
-        out = cv2.resize(disparity_px, self.frame_size, interpolation=cv2.INTER_NEAREST_EXACT)
-        out_confidence = cv2.resize(confidence, self.frame_size, interpolation=cv2.INTER_NEAREST_EXACT)
-        flat = cv2.compare(cv2.absdiff(smooth, out), STEP_PX, cv2.CMP_LE)  # 0 where either is NaN
+        out = _nearest(disparity_px, self.frame_size)
+        out_confidence = _nearest(confidence, self.frame_size)
+        flat = np.less_equal(cv2.absdiff(smooth, out), STEP_PX).view(np.uint8)  # 0 where either is NaN
         cv2.copyTo(smooth, flat, out)
         cv2.copyTo(cv2.resize(confidence, self.frame_size, interpolation=cv2.INTER_LINEAR), flat, out_confidence)
-        return Disparity(cv2.multiply(out, self.frame_size[0] / width, dst=out), out_confidence)
+        out *= np.float32(self.frame_size[0] / width)
+        return Disparity(out, out_confidence)
 
     def leave_numpy(self, disparity_px: np.ndarray, confidence: np.ndarray) -> Disparity:
         """Plain twin of leave."""
@@ -79,13 +81,10 @@ class Grid:
         return Disparity(out, np.where(flat, _linear(confidence, self.frame_size), _nearest(confidence, self.frame_size)))
 
 
-def _image_filter(shrink: float) -> int:
-    return cv2.INTER_AREA if shrink > 1 else cv2.INTER_LINEAR
-
-
 def _nearest(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The sample whose pixel holds each new pixel's centre (cv2.INTER_NEAREST_EXACT rounds ties either way)."""
     rows, columns = ((2 * np.arange(n) + 1) * m // (2 * n) for n, m in zip(size[::-1], values.shape, strict=True))
-    return values[rows[:, None], columns]
+    return values.take(columns, 1).take(rows, 0)
 
 
 def _linear(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -8,7 +8,7 @@ reshape, slice, elementwise; no grid sampling, gathering, 3D convolution or norm
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +46,7 @@ class StudentSize:
     max_disparity_px: int = 192
 
 
-_P = dict(
+_P = StudentSize(
     encoder=(16, 32, 64, 96),
     encoder_blocks=(1, 1, 1),
     groups8=4,
@@ -56,10 +56,7 @@ _P = dict(
     head=48,
     head_blocks=1,
 )
-SIZES = {
-    "p": StudentSize(**_P),  # type: ignore[arg-type]
-    "p_window": StudentSize(**_P, head_kernel=1, window_bins=4),  # type: ignore[arg-type]
-}
+SIZES = {"p": _P, "p_window": replace(_P, head_kernel=1, window_bins=4)}
 
 
 class Student(nn.Module):
@@ -67,6 +64,8 @@ class Student(nn.Module):
 
     Returns disparity in px (x_right = x_left - d) and confidence in (0, 1), each (B, 1, H, W).
     """
+
+    bins: Tensor
 
     def __init__(self, size: StudentSize) -> None:
         super().__init__()
@@ -92,7 +91,7 @@ class Student(nn.Module):
         features = self.encoder(prepare(torch.cat([left, right])))
         fine = F.interpolate(self.fine_features(features.quarter), scale_factor=(1.0, 2.0), mode="nearest")
         fine = self.fine_descriptor(F.relu(self.fine_edges(features.half) + fine))
-        volume = F.avg_pool2d(correlate(*fine.chunk(2), self.bins.shape[1], groups=1), (1, 2))
+        volume = F.avg_pool2d(correlate(fine, self.bins.shape[1], groups=1), (1, 2))
         quarter = features.quarter.chunk(2)[0]
         context = up2(self.lift(self.context(features)))
         y = self.refine(torch.cat([volume, context, quarter], 1))
@@ -204,7 +203,7 @@ class Context(nn.Module):
         self.lateral8, self.merge8 = ConvNorm(a16, a8, 1, relu=False), ConvNorm(a8, a8)
 
     def forward(self, features: Features) -> Tensor:
-        volume = correlate(*features.descriptor8.chunk(2), self.bins, self.groups)
+        volume = correlate(features.descriptor8, self.bins, self.groups)
         y8 = self.enter(torch.cat([volume, features.eighth.chunk(2)[0]], 1))
         y16 = self.down16(y8)
         y16 = self.merge16(F.relu(y16 + up2(self.lateral16(self.down32(y16)))))
@@ -226,15 +225,18 @@ def up2(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
-def correlate(left: Tensor, right: Tensor, bins: int, groups: int) -> Tensor:
-    """Normalised correlation of (B, C, H, W) descriptors: (B, groups * bins, H, W), disparity bins-1 ... 0 in each group.
+def correlate(descriptors: Tensor, bins: int, groups: int) -> Tensor:
+    """Normalised correlation: descriptors (2B, C, H, W), left images first -> (B, groups * bins, H, W).
+
+    Within a group the channels are disparity bins-1 ... 0.
 
     One matrix product gives every pair of columns of a row; the wanted diagonals are then cut out by a skew: padding
     each row of the (W, W + bins - 1) product by one column makes its diagonals vertical.
     """
-    b, c, h, w = left.shape
-    left, right = (x.view(b, groups, c // groups, h, w) for x in (left, right))
-    left, right = (x / torch.sqrt((x * x).mean(2, keepdim=True) + 1e-3) for x in (left, right))
+    both, c, h, w = descriptors.shape
+    b = both // 2
+    x = descriptors.view(both, groups, c // groups, h, w)
+    left, right = (x / torch.sqrt((x * x).mean(2, keepdim=True) + 1e-3)).chunk(2)
     rows = left.permute(0, 1, 3, 4, 2) * (groups / c)
     columns = F.pad(right.permute(0, 1, 3, 2, 4), (bins - 1, 0))
     products = torch.matmul(rows, columns)
