@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 import signal
 import time
 from multiprocessing.connection import Connection, wait
@@ -14,6 +13,7 @@ from typing import Any
 from . import offline
 from .config import Config
 from .errors import StereoError
+from .matchers.cores import usable_cores
 from .sinks.manifest import refuse_filled
 
 
@@ -27,7 +27,7 @@ def process(
     offline.check(cfg, resume=resume, shards=jobs)
     if not resume:
         refuse_filled(folder)
-    threads = cfg.match.threads or max(1, (os.cpu_count() or 1) // jobs)
+    threads = cfg.match.threads or max(1, usable_cores() // jobs)
     context = multiprocessing.get_context("spawn")
     start = time.monotonic()
     workers, inboxes = [], []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import time
@@ -11,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .config import CalibConfig, Config, dump
+from .config import CalibConfig, Config, MatchConfig, dump
 from .errors import OutputError, UsageError
 from .frames import StereoFrame
-from .matchers import model_sha256
+from .matchers.models import find_model
 from .session import assemble
 from .sinks.folder import FolderSink, units
 from .sinks.manifest import Manifest
@@ -138,25 +139,26 @@ def _head(uri: str, cfg: Config, source: Source) -> dict[str, Any]:
         "stereo_rt": __version__,
         "source": uri,
         "config": config,
-        "model": {"name": cfg.match.model, "backend": cfg.match.backend, "sha256": model_sha256(cfg.match)},
+        "model": _model(cfg.match),
         "calibration": _calibration(cfg.calib, source),
         "units": units(cfg.output.formats),
     }
 
 
+def _model(match: MatchConfig) -> dict[str, Any]:
+    if match.backend == "sgbm":
+        return {"name": "sgbm", "sha256": None}
+    found = find_model(match.model)
+    return {"name": found.name, "sha256": found.sha256}
+
+
 def _calibration(calib: CalibConfig, source: Source) -> dict[str, Any]:
-    """Where the geometry comes from, and a hash that changes when it does."""
-    if calib.file is not None:
-        return {"file": str(calib.file), "sha256": sha256_of(calib.file)}
-    return {"file": None if source.calibration is None else f"(from {source.name})", "sha256": None}
-
-
-def sha256_of(path: Path) -> str | None:
-    """Hash of a file, or of all files in a folder (a calibration may be one); None where it cannot be read."""
+    """Where the geometry comes from, and a hash of its file or files."""
+    if calib.file is None:
+        return {"file": None if source.calibration is None else f"(from {source.name})", "sha256": None}
+    parts = [calib.file] if calib.file.exists() else [Path(part.strip()) for part in str(calib.file).split(",")]
     digest = hashlib.sha256()
-    try:
-        for file in sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]:
-            digest.update(file.read_bytes())
-    except OSError:
-        return None
-    return digest.hexdigest()
+    for part in parts:
+        with contextlib.suppress(OSError):  # what cannot be read is refused, with its reason, by the reader
+            digest.update(part.read_bytes())
+    return {"file": str(calib.file), "sha256": digest.hexdigest()}

@@ -56,8 +56,9 @@ class Manifest:
                 if not self._claimed():
                     self._write({**self._head, "frames": []})
                 sweep(self.folder)
-                self._journal = self._journal_path.open("a", encoding="utf-8")
-                _lock_journal(self._journal.fileno(), self.folder)
+                journal = self._journal_path.open("a", encoding="utf-8")
+                _lock_journal(journal.fileno(), self.folder)
+                self._journal = journal
         except OSError as e:
             raise OutputError(f"{self.folder}: cannot be written ({e.strerror}); choose another folder") from None
 
