@@ -38,6 +38,24 @@ def unproject(camera: CameraModel, pixels: np.ndarray) -> np.ndarray:
     return np.where(near[:, None], rays, np.nan)
 
 
+def trusted_angle(camera: CameraModel) -> float:
+    """Angle from the axis, in radians, up to which pixels move outwards as directions do, by at least a tenth.
+
+    Beyond it a polynomial fitted to the middle of the image folds back, or a rational one runs through a pole, and the
+    picture there is made up. Most lenses reach it outside the image.
+    """
+    if camera.model == "fisheye":
+        theta = np.linspace(0, np.pi, 10_001)
+        spread = _bend(theta, camera.dist)[1][1:]
+    else:
+        r = np.linspace(0, np.tan(np.radians(80)), 50_001)
+        theta = np.arctan(r)
+        radial = np.where(np.isin(np.arange(camera.dist.size), (0, 1, 4, 5, 6, 7)), camera.dist, 0.0)
+        spread = np.diff(_pinhole(r, np.zeros_like(r), radial)[:, 0]) / r[1]
+    folds = np.flatnonzero(~(spread > 0.1))
+    return float(theta[folds[0]] if len(folds) else theta[-1])
+
+
 def _pinhole(x: np.ndarray, y: np.ndarray, dist: np.ndarray) -> np.ndarray:
     """Distorted (..., 2) of normalised x, y."""
     k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4, tau_x, tau_y = np.pad(dist, (0, 14 - dist.size))

@@ -16,6 +16,8 @@ from .rig import CameraModel, StereoRig
 WIDEST_DEG = 75.0
 """Directions further from the axis are left out: a flat image stretches without bound towards 90 degrees."""
 BORDER_SAMPLES = 101
+EDGE_PX = 0.05
+"""How far outside the raw image a pixel of the grid may fall and still count as seen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,28 +84,51 @@ def _shortest_rotation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _common_grid(rig: StereoRig, R_left: np.ndarray, R_right: np.ndarray, alpha: float) -> RectifiedRig:
     """One focal length and principal point for both eyes, from where the raw images' borders come to lie.
 
-    The window is measured on the plane z = 1 of the rectified frame. alpha blends its width and its centre.
+    Windows are measured on the plane z = 1 of the rectified frame. alpha blends their sizes and their centres.
     """
-    width, height = rig.size
-    borders = [_border(rig.left, R_left), _border(rig.right, R_right)]
-    left, top, right, bottom = (np.concatenate(side) for side in zip(*borders, strict=True))
+    eyes = [(rig.left, R_left), (rig.right, R_right)]
+    left, top, right, bottom = (np.concatenate(side) for side in zip(*(_border(*eye) for eye in eyes), strict=True))
     inner = _Window(left[:, 0].max(), top[:, 1].max(), right[:, 0].min(), bottom[:, 1].min())
     around = np.concatenate([left, top, right, bottom])
     outer = _Window(*around.min(axis=0), *around.max(axis=0))
-    if inner.width <= 0 or inner.height <= 0:
-        raise CalibrationError("the two eyes see nothing in common after rectification; calibrate again")
-    scale_inner = min(inner.width / (width - 1 or 1), inner.height / (height - 1 or 1))
-    scale_outer = max(outer.width / (width - 1 or 1), outer.height / (height - 1 or 1))
+    spans = np.maximum(np.array(rig.size) - 1, 1)
+    trusted = [(camera, R, lens.trusted_angle(camera)) for camera, R in eyes]
+    scale_inner = _seen_by_all(trusted, inner.center, float((inner.size / spans).min()), spans)
+    scale_outer = float((outer.size / spans).max())
     fx = 1 / ((1 - alpha) * scale_inner + alpha * scale_outer)
-    center = (1 - alpha) * inner.center + alpha * outer.center
-    return RectifiedRig(
-        width,
-        height,
-        fx_px=float(fx),
-        cx_px=float((width - 1) / 2 - fx * center[0]),
-        cy_px=float((height - 1) / 2 - fx * center[1]),
-        baseline_m=rig.baseline_m,
-    )
+    cx, cy = spans / 2 - fx * ((1 - alpha) * inner.center + alpha * outer.center)
+    return RectifiedRig(*rig.size, fx_px=float(fx), cx_px=float(cx), cy_px=float(cy), baseline_m=rig.baseline_m)
+
+
+def _seen_by_all(
+    eyes: list[tuple[CameraModel, np.ndarray, float]], center: np.ndarray, scale: float, spans: np.ndarray
+) -> float:
+    """The largest plane units per pixel, at most `scale`, at which every eye truly sees the border of the grid.
+
+    The inner rectangle alone would do for lenses without a fold; see lens.trusted_angle.
+    """
+
+    def seen(scale: float) -> bool:
+        x, y = (center[:, None] + spans[:, None] * scale * np.linspace(-0.5, 0.5, BORDER_SAMPLES)).tolist()
+        edge = [(u, v, 1.0) for u in (x[0], x[-1]) for v in y] + [(u, v, 1.0) for u in x for v in (y[0], y[-1])]
+        return all(_sees(camera, np.array(edge) @ R_rect_cam, trusted) for camera, R_rect_cam, trusted in eyes)
+
+    if scale > 0 and seen(scale):
+        return scale
+    low, high = 0.0, max(scale, 0.0)
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (middle, high) if seen(middle) else (low, middle)
+    if low <= 0:
+        raise CalibrationError("the two eyes see nothing in common after rectification; calibrate again")
+    return low
+
+
+def _sees(camera: CameraModel, rays: np.ndarray, trusted_angle: float) -> bool:
+    angle = np.arctan2(np.hypot(rays[:, 0], rays[:, 1]), rays[:, 2])
+    pixels = lens.project(camera, rays)
+    inside = (pixels > -EDGE_PX) & (pixels < np.array(camera.size) - 1 + EDGE_PX)
+    return bool(inside.all() and (angle <= trusted_angle).all())
 
 
 @dataclass(frozen=True)
@@ -114,12 +139,8 @@ class _Window:
     y1: float
 
     @property
-    def width(self) -> float:
-        return self.x1 - self.x0
-
-    @property
-    def height(self) -> float:
-        return self.y1 - self.y0
+    def size(self) -> np.ndarray:
+        return np.array([self.x1 - self.x0, self.y1 - self.y0])
 
     @property
     def center(self) -> np.ndarray:
