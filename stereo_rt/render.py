@@ -28,8 +28,9 @@ INVALID_BGR = (44, 40, 38)
 GROUND_BGR = (24, 20, 18)
 TEXT_BGR = (226, 222, 220)
 MUTED_BGR = (160, 152, 148)
-HEADER_PX = 30
+HEADER_PX = 34
 GAP_PX = 2
+FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.5
 
 
 @lru_cache(maxsize=8)
@@ -134,7 +135,7 @@ def color_bar(width: int, height: int, scale: Scale) -> np.ndarray:
     ramp = np.linspace(low, high, span_px, dtype=np.float32)[None, :]
     bar_height = max(4, height // 4)
     image[4 : 4 + bar_height, margin : margin + span_px] = colorize(ramp, scale.cold, scale.warm, scale.colormap)
-    for value in ticks(low, high, most=max(2, span_px // 44)):
+    for value in ticks(low, high, most=max(2, span_px // 52)):
         x = margin + round((value - low) / (high - low) * (span_px - 1))
         image[4 + bar_height : 7 + bar_height, x] = MUTED_BGR
         label = f"{value:.6g}"
@@ -232,7 +233,7 @@ def panes(result: DepthResult, view: ViewConfig, where: Layout | None = None) ->
 
 def text_width(text: str) -> int:
     """Pixels that `text` takes in a composite."""
-    return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.42, 1)[0][0])
+    return int(cv2.getTextSize(text, FONT, FONT_SCALE, 1)[0][0])
 
 
 @lru_cache(maxsize=64)
@@ -240,7 +241,7 @@ def _header(width: int, scale: Scale | None) -> np.ndarray:
     """The strip above a picture. It changes only with the settings, so it is drawn once for each."""
     image = np.full((HEADER_PX, width, 3), GROUND_BGR, np.uint8)
     title = scale.title if scale else "Left"
-    _text(image, title, 8, HEADER_PX - 10, TEXT_BGR)
+    _text(image, title, 8, HEADER_PX - 12, TEXT_BGR)
     if scale:
         bar = color_bar(max(1, min(360, width - text_width(title) - 24)), HEADER_PX, scale)
         image[:, width - bar.shape[1] :] = bar
@@ -248,4 +249,4 @@ def _header(width: int, scale: Scale | None) -> np.ndarray:
 
 
 def _text(image: np.ndarray, text: str, x: int, y: int, color: tuple[int, int, int]) -> None:
-    cv2.putText(image, text, (int(x), int(y)), cv2.FONT_HERSHEY_SIMPLEX, 0.42, color, 1, cv2.LINE_AA)
+    cv2.putText(image, text, (int(x), int(y)), FONT, FONT_SCALE, color, 1, cv2.LINE_AA)

@@ -65,6 +65,11 @@ class WebServer:
         self._ready.set()
         await self._server.serve(sockets=[self._socket])
 
+    def wait(self) -> None:
+        """Until the server ends, which only close() or a signal brings about."""
+        while self._thread.is_alive():
+            self._thread.join(0.2)  # in slices, so that Ctrl-C is heard at once
+
     def close(self) -> None:
         """End every stream and stop listening; takes a second at most, also with stalled browsers."""
         self._server.should_exit = True
