@@ -22,16 +22,18 @@ class Picture:
 
 
 class Clip(Protocol):
-    """size: (width, height). length: frames promised by the container, None where it makes no promise.
+    """size: (width, height). length, end_ns: frames and end of time promised by the container, None without a promise.
 
-    count: pictures read in this pass. damaged: packets that could not be decoded in this pass.
+    Of this pass: count, pictures read; last_ns, stamp of the last one; damaged, packets that could not be decoded.
     """
 
     name: str
     size: tuple[int, int]
     fps: float | None
     length: int | None
+    end_ns: int | None
     count: int
+    last_ns: int
     damaged: int
 
     def read(self) -> Picture | None: ...
@@ -58,7 +60,7 @@ class AvClip:
 
         self._av = av
         self.name = path
-        self.count = self.damaged = 0
+        self.count = self.last_ns = self.damaged = 0
         try:
             self._container = av.open(path)
         except av.FFmpegError as e:
@@ -76,31 +78,34 @@ class AvClip:
         self.size = (codec.width, codec.height)
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate else None
-        self.length = self._promised(rate)
+        self.end_ns = self._promised_end_ns()
+        self.length = self._stream.frames or (round(self.end_ns * rate / 10**9) if self.end_ns and rate else None)
         self._format = "gray" if (codec.pix_fmt or "").startswith("gray") else "bgr24"
         self._pictures = self._decode()
 
     def read(self) -> Picture | None:
         picture = next(self._pictures, None)
-        self.count += picture is not None
+        if picture is not None:
+            self.count += 1
+            self.last_ns = picture.stamp_ns
         return picture
 
     def rewind(self) -> None:
         self._pictures.close()
         self._container.seek(self._stream.start_time or 0, stream=self._stream)
-        self.count = self.damaged = 0
+        self.count = self.last_ns = self.damaged = 0
         self._pictures = self._decode()
 
     def close(self) -> None:
         self._pictures.close()
         self._container.close()
 
-    def _promised(self, rate: Fraction | None) -> int | None:
-        """By duration rather than by the number of samples: an edit list may hide some of them on purpose."""
-        if self._stream.duration is not None and self._stream.time_base is not None and rate:
-            return round(self._stream.duration * self._stream.time_base * rate)
-        if self._container.duration and rate and len(self._container.streams) == 1:
-            return round(Fraction(self._container.duration, self._av.time_base) * rate)
+    def _promised_end_ns(self) -> int | None:
+        stream, container = self._stream, self._container
+        if stream.duration is not None and stream.time_base is not None:
+            return _ns((stream.start_time or 0) + stream.duration, stream.time_base)
+        if container.duration and len(container.streams) == 1:
+            return _ns((container.start_time or 0) + container.duration, Fraction(1, self._av.time_base))
         return None
 
     def _decode(self) -> Generator[Picture, None, None]:
@@ -119,7 +124,11 @@ class AvClip:
     def _stamp_ns(self, frame: Any) -> int:
         if frame.pts is None:
             return round(self.count * 1e9 / (self.fps or 30.0))
-        return round(frame.pts * frame.time_base * 1_000_000_000)
+        return _ns(frame.pts, frame.time_base)
+
+
+def _ns(ticks: int, time_base: Fraction) -> int:
+    return round(ticks * time_base * 1_000_000_000)
 
 
 class CvClip:
@@ -130,7 +139,7 @@ class CvClip:
 
         self._cv2 = cv2
         self.name = path
-        self.count = self.damaged = 0
+        self.count = self.last_ns = self.damaged = 0
         self._capture = cv2.VideoCapture(path)
         ok, first = self._capture.read() if self._capture.isOpened() else (False, None)
         if first is None or not ok:
@@ -140,6 +149,7 @@ class CvClip:
         self.fps = self._capture.get(cv2.CAP_PROP_FPS) or None
         frames = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.length = int(frames) if 0 < frames < 2**31 else None
+        self.end_ns = round(self.length * 1e9 / self.fps) if self.length and self.fps else None
         self.rewind()
 
     def read(self) -> Picture | None:
@@ -147,12 +157,13 @@ class CvClip:
         if not ok:
             return None
         self.count += 1
-        return Picture(image, round(self._capture.get(self._cv2.CAP_PROP_POS_MSEC) * 1e6))
+        self.last_ns = round(self._capture.get(self._cv2.CAP_PROP_POS_MSEC) * 1e6)
+        return Picture(image, self.last_ns)
 
     def rewind(self) -> None:
         self._capture.release()
         self._capture = self._cv2.VideoCapture(self.name)
-        self.count = self.damaged = 0
+        self.count = self.last_ns = self.damaged = 0
 
     def close(self) -> None:
         self._capture.release()

@@ -31,14 +31,16 @@ class Camera:
         self._capture = capture
         self._deliver: Callable[[Shot], None] = lambda shot: None
         self._trouble = ""
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
         self._stuck: threading.Thread | None = None
-        self._device: Device | None = connect()
-        self._device.open()
         self._last_ns = self._alive_ns = time.monotonic_ns()
+        self._first = connect()
+        self._first.open()
 
     def start(self, deliver: Callable[[Shot], None]) -> None:
         self._deliver = deliver
-        self._spawn(self._device)
+        self._spawn(self._first)
 
     def _spawn(self, device: Device | None) -> None:
         self._last_ns = self._alive_ns = time.monotonic_ns()
@@ -70,10 +72,13 @@ class Camera:
     def stop(self) -> None:
         """Ask the thread to end; join() waits for it."""
         self._stop.set()
+        if self._thread is None:
+            self._first.close()
 
     def join(self, timeout_s: float) -> None:
         """The thread closes its own device: releasing one under a running call crashes some drivers."""
-        self._thread.join(timeout_s)
+        if self._thread is not None:
+            self._thread.join(timeout_s)
 
     def _run(self, device: Device | None, stop: threading.Event) -> None:
         wait_s = self._capture.reopen_s

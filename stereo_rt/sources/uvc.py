@@ -81,17 +81,17 @@ def fourcc_text(code: float) -> str:
 
 def _device(path: str, capture: CaptureConfig, reported: set[str]) -> CvDevice:
     return CvDevice(
-        lambda: cv2.VideoCapture(_number(path), cv2.CAP_V4L2),
+        partial(_connect, path),
         lambda: _refused(path),
         configure=partial(configure, path, capture, reported),
         stamp_ns=kernel_stamp_ns,
     )
 
 
-def _number(path: str) -> int:
+def _connect(path: str) -> VideoCapture:
     """OpenCV 5 takes V4L2 cameras by number only; names such as /dev/v4l/by-id/... are links to a numbered one."""
     number = re.fullmatch(r"/dev/video(\d+)", str(Path(path).resolve()))
-    return int(number[1]) if number else -1
+    return cv2.VideoCapture(int(number[1]), cv2.CAP_V4L2) if number else cv2.VideoCapture()
 
 
 def _refused(path: str) -> str:

@@ -139,9 +139,11 @@ class PairReel:
 def check_whole(clip: Clip) -> None:
     """Raises SourceError when the container promised clearly more than could be read.
 
-    Headers round, so two frames or 1 % may be missing without a word.
+    Both frames and time must be short: an edit list hides frames on purpose, a variable rate makes their number a
+    guess, and headers round.
     """
-    if clip.length is not None and clip.length - clip.count > max(2, clip.length // 100):
+    missing = (clip.length or 0) - clip.count
+    if clip.end_ns is not None and missing > 2 and (clip.end_ns - clip.last_ns) * (clip.fps or 30.0) > 3.5e9:
         raise SourceError(
             f"{clip.name}: ends after {clip.count} of the {clip.length} frames its header promises; "
             "it is truncated or damaged, copy or record it again (the frames before are whole)"

@@ -1,0 +1,93 @@
+"""A scripted camera in the place of cv2.VideoCapture: what hardware does to a program, at a word."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+PERIOD_S = 0.02
+
+
+def wait_for(condition: Callable[[], bool], what: str, limit_s: float = 20.0) -> None:
+    """Generous, because a shared machine stalls; a condition that never holds fails the test."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        time.sleep(0.005)
+
+
+class ScriptedCamera:
+    """One camera with a plug. Images carry the number of the tick at which they were taken, in every pixel (mod 251).
+
+    All cameras tick together, on multiples of PERIOD_S of the monotonic clock. late_s delays the ticks of this one.
+    plugged: False refuses connections and breaks existing ones. silent: grab() gives up after its time-out.
+    hung: grab() never comes back until release_hung is set. limits: settings it insists on, by property.
+    """
+
+    def __init__(self, size: tuple[int, int] = (64, 48), *, late_s: float = 0.0) -> None:
+        self.size = size
+        self.late_s = late_s
+        self.plugged = True
+        self.silent = False
+        self.hung = False
+        self.release_hung = threading.Event()
+        self.limits: dict[int, float] = {}
+        self.monotonic_stamps = True
+        self.handles: list[ScriptedCapture] = []
+
+    def connect(self) -> ScriptedCapture:
+        self.handles.append(ScriptedCapture(self))
+        return self.handles[-1]
+
+    @property
+    def connections(self) -> int:
+        return sum(handle.connected for handle in self.handles)
+
+
+class ScriptedCapture:
+    """The methods of cv2.VideoCapture, for one connection to a ScriptedCamera."""
+
+    def __init__(self, camera: ScriptedCamera) -> None:
+        self._camera = camera
+        self._opened = self.connected = camera.plugged
+        self.released = False
+        self.settings: dict[int, float] = {}
+        self._tick = 0
+
+    def isOpened(self) -> bool:
+        return self._opened
+
+    def grab(self) -> bool:
+        camera = self._camera
+        if camera.hung:
+            camera.release_hung.wait(60)
+        if camera.silent:
+            time.sleep(0.05)
+            return False
+        now_s = time.monotonic() - camera.late_s
+        self._tick = max(self._tick, int(now_s / PERIOD_S)) + 1
+        time.sleep(max(0.0, self._tick * PERIOD_S - now_s))
+        self._opened = self._opened and camera.plugged
+        return self._opened
+
+    def retrieve(self) -> tuple[bool, np.ndarray]:
+        width, height = self._camera.size
+        return True, np.full((height, width, 3), self._tick % 251, np.uint8)
+
+    def set(self, prop: int, value: float) -> bool:
+        self.settings[prop] = value
+        return True
+
+    def get(self, prop: int) -> float:
+        if prop == cv2.CAP_PROP_POS_MSEC:
+            stamp_s = self._tick * PERIOD_S + self._camera.late_s
+            return stamp_s * 1000 if self._camera.monotonic_stamps else time.time() * 1000
+        return self._camera.limits.get(prop, self.settings.get(prop, 0.0))
+
+    def release(self) -> None:
+        self._opened = False
+        self.released = True
