@@ -9,6 +9,9 @@ import numpy as np
 
 from .textures import Texture
 
+WHOLE = np.array([[0.0, 0.0, 1.0, 1.0]])
+"""The window that shows all of a texture."""
+
 
 @dataclass(frozen=True, eq=False)
 class Faces:
@@ -37,8 +40,18 @@ class Faces:
 
     @staticmethod
     def concatenate(*parts: Faces) -> Faces:
-        stacked = [np.concatenate([getattr(p, n) for p in parts]) for n in ("origin_m", "u_m", "v_m", "window", "gain")]
-        return Faces(*stacked[:4], textures=sum((p.textures for p in parts), ()), gain=stacked[4])
+        def joined(name: str) -> np.ndarray:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        textures = tuple(texture for part in parts for texture in part.textures)
+        return Faces(joined("origin_m"), joined("u_m"), joined("v_m"), joined("window"), textures, joined("gain"))
+
+    @staticmethod
+    def panel(origin_m: np.ndarray, u_m: np.ndarray, v_m: np.ndarray, texture: Texture, windows: np.ndarray = WHOLE) -> Faces:
+        """One face, or several that each show a window (N, 4) of the same one."""
+        n = len(windows)
+        origin, u, v = (np.tile(np.asarray(value, float), (n, 1)) for value in (origin_m, u_m, v_m))
+        return Faces(origin, u, v, windows, (texture,) * n, np.ones(n))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,16 +68,15 @@ class Sphere:
 class Surfaces:
     """Everything that can be seen. Surface ids count the faces first, then the spheres.
 
-    lamp_m: (3,) the light that shades the spheres. floor_m: y of the floor, on which things cast soft shadows.
-    shadows: (N, 5) x, z, x radius, z radius in metres, and strength in [0, 1].
+    lamp_m: (3,) the light that shades the spheres. floor_tiles: how many of the first faces are the floor, all of them
+    parts of one panel; floor_light: (h, w) uint8 over that panel's unit square, 255 where nothing casts a shadow.
     """
 
     faces: Faces
     spheres: tuple[Sphere, ...]
     lamp_m: np.ndarray
-    floor_m: float
-    floor_ids: tuple[int, ...]
-    shadows: np.ndarray
+    floor_tiles: int
+    floor_light: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,8 @@ class Texture:
         """image: (H, W, 3) uint8 BGR, H and W multiples of 2**HALVINGS."""
         if any(n % 2**HALVINGS for n in image.shape[:2]):
             raise ValueError(f"a texture of {image.shape[1]}x{image.shape[0]} cannot be halved {HALVINGS} times")
-        self._levels = {(0, 0): image}
+        # the fourth channel is padding: OpenCV warps four channels three times as fast as three
+        self._levels = {(0, 0): cv2.cvtColor(image, cv2.COLOR_BGR2BGRA)}
 
     @property
     def size(self) -> tuple[int, int]:
@@ -33,13 +34,11 @@ class Texture:
         return width, height
 
     def level(self, halvings_x: int, halvings_y: int) -> np.ndarray:
-        """(H >> halvings_y, W >> halvings_x, 3) uint8: every texel the mean of those it stands for."""
+        """(H >> halvings_y, W >> halvings_x, 4) uint8 BGR and padding: every texel the mean of those it stands for."""
         key = halvings_x, halvings_y
         if key not in self._levels:
             width, height = self.size
-            small = cv2.resize(
-                self._levels[0, 0], (width >> halvings_x, height >> halvings_y), interpolation=cv2.INTER_AREA
-            )
+            small = cv2.resize(self._levels[0, 0], (width >> halvings_x, height >> halvings_y), interpolation=cv2.INTER_AREA)
             self._levels[key] = np.ascontiguousarray(small)
         return self._levels[key]
 
@@ -86,7 +85,7 @@ def plain(rng: np.random.Generator, h: int, w: int, colour: Colour) -> np.ndarra
 
 
 def plaster(rng: np.random.Generator, h: int, w: int, colour: Colour) -> np.ndarray:
-    return tint(colour, 0.05 * noise(rng, h, w, (2, 2), 2) + 0.06 * noise(rng, h, w, (h // 12, w // 12), 3, 0.9))
+    return tint(colour, 0.03 * noise(rng, h, w, (2, 2), 2) + 0.035 * noise(rng, h, w, (h // 12, w // 12), 3, 0.9))
 
 
 def brick(rng: np.random.Generator, h: int, w: int, colour: Colour) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""The synthetic camera's renderer: textures, surfaces, what a view sees of them, and what is true of it."""
