@@ -21,6 +21,7 @@ from .sinks.folder import FRAME_FORMATS, units
 from .sinks.manifest import NAME, read_manifest
 from .sinks.ply import read_ply
 from .sources import open_source
+from .sources.clip import open_clip
 from .sources.uri import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 Facts = dict[str, Any]
@@ -126,19 +127,19 @@ def _ply(path: Path) -> Facts:
 
 
 def _video(path: Path) -> Facts:
-    video = cv2.VideoCapture(str(path))
+    clip = open_clip(str(path))
     try:
-        if not video.isOpened() or not video.read()[0]:
-            raise SourceError(f"{path}: cannot be decoded as a video; copy or record it again")
-        fps, frames = video.get(cv2.CAP_PROP_FPS), int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-        fourcc = int(video.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True)
-        size = [int(video.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
+        if clip.read() is None:
+            raise SourceError(f"{path}: is a video without a frame that can be decoded; copy or record it again")
     finally:
-        video.release()
-    facts: Facts = {"kind": "video", "size": size, "fps": _round(fps), "frames": frames}
-    if fps > 0 and frames > 0:
-        facts["duration_s"] = _round(frames / fps)
-    return facts | {"codec": fourcc.decode("ascii", "replace").strip("\0 ")}
+        clip.close()
+    facts: Facts = {"kind": "video", "size": list(clip.size), "fps": clip.fps and _round(clip.fps), "frames": clip.length}
+    if clip.fps and clip.length:
+        facts["duration_s"] = _round(clip.length / clip.fps)
+    capture = cv2.VideoCapture(str(path))
+    fourcc = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+    capture.release()
+    return facts | {"codec": fourcc.to_bytes(4, "little").decode("ascii", "replace").strip("\0 ") or None}
 
 
 def _json(path: Path) -> Facts:
