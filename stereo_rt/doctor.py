@@ -167,13 +167,13 @@ def tensorrt(root: Path) -> Iterator[Finding]:
 
 
 def display() -> Iterator[Finding]:
-    screen = next((f"{k}={os.environ[k]}" for k in ("WAYLAND_DISPLAY", "DISPLAY") if os.environ.get(k)), None)
-    if screen is None:
-        yield Finding("display", "note", "none; view and demo serve a web page instead of a window")
-    elif find_spec("pygame") is None:
-        yield Finding("display", "note", f"{screen}, but no window library", "pip install 'stereo_rt[window]'")
+    """Opening one is the only proof that a window can be had."""
+    screen = ", ".join(f"{k}={os.environ[k]}" for k in ("WAYLAND_DISPLAY", "DISPLAY") if os.environ.get(k))
+    reason = _in_child("from stereo_rt.sinks.window import why_not; import json; print(json.dumps(why_not()))")
+    if reason is None:
+        yield Finding("display", "ok", f"{screen or 'present'}; windows open through SDL (pygame-ce {_version('pygame-ce')})")
     else:
-        yield Finding("display", "ok", f"{screen}; windows open through SDL (pygame-ce {_version('pygame-ce')})")
+        yield Finding("display", "note", f"{reason}; view and demo serve a web page instead of a window")
 
 
 def cameras(root: Path) -> Iterator[Finding]:

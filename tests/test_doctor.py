@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -167,16 +169,33 @@ def test_tensorrt_flavours_are_told_apart(tmp_path: Path, monkeypatch: pytest.Mo
     assert "tensorrt-cu12 10.16.1, tensorrt-rtx 1.3.0;" in found.detail
 
 
-@pytest.mark.parametrize(("screen", "state"), [({}, "note"), ({"DISPLAY": ":7"}, "ok"), ({"WAYLAND_DISPLAY": "w"}, "ok")])
-def test_the_display_decides_between_window_and_page(
-    monkeypatch: pytest.MonkeyPatch, screen: dict[str, str], state: str
-) -> None:
-    pytest.importorskip("pygame")
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+def test_without_a_display_there_is_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in screen.items():
-        monkeypatch.setenv(name, value)
-    assert next(doctor.display()).state == state
+    found = next(doctor.display())
+    assert found.state == "note"
+    assert "web page" in found.detail
+
+
+@pytest.mark.system
+def test_with_a_display_windows_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pygame")
+    if not shutil.which("Xvfb"):
+        pytest.skip("Xvfb is not installed")
+    read, write = os.pipe()
+    with subprocess.Popen(
+        ["Xvfb", "-displayfd", str(write), "-nolisten", "tcp"], pass_fds=[write], stderr=subprocess.DEVNULL
+    ) as x:
+        try:
+            os.close(write)
+            with os.fdopen(read) as number:
+                monkeypatch.setenv("DISPLAY", f":{number.readline().strip()}")
+            monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
+            found = next(doctor.display())
+        finally:
+            x.terminate()
+    assert found.state == "ok"
+    assert "SDL" in found.detail
 
 
 def test_missing_extras_come_with_their_command(monkeypatch: pytest.MonkeyPatch) -> None:
