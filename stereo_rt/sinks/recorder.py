@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from ..atomic import replacing
+from ..calib.formats import write_calibration
 from ..calib.rig import StereoRig
 from ..errors import OutputError, StereoError
 from ..frames import StereoFrame
@@ -136,8 +137,6 @@ class _Take:
             if first is None:
                 return
             if self.calibration is not None:
-                from ..calib.formats import write_calibration
-
                 write_calibration(self.calibration, self._calib_path)
             with replacing(self.path) as temporary:
                 self._encode(first, temporary)

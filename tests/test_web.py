@@ -1,0 +1,313 @@
+"""The web viewer over real HTTP: what each address answers, who is let in, and that no browser slows the loop."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scripted import wait_for
+from viewing import live_viewer, pause
+
+from stereo_rt import hud, render
+from stereo_rt.errors import OutputError, UsageError
+from stereo_rt.pipeline import Pipeline
+from stereo_rt.viewer import Viewer
+
+httpx = pytest.importorskip("httpx")
+pytest.importorskip("uvicorn")
+from stereo_rt.sinks.web import WebServer, plain  # noqa: E402
+
+TOKEN = "a-secret-word"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Viewer, Pipeline]]:
+    with live_viewer(tmp_path_factory.mktemp("live")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(running: tuple[Viewer, Pipeline]) -> Iterator[WebServer]:
+    server = WebServer(running[0], port=0)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def http(server: WebServer) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=20) as client:
+        yield client
+
+
+def pictures(http: httpx.Client, count: int, pane: str = "all") -> list[np.ndarray]:
+    """The first pictures of the stream, decoded."""
+    images: list[np.ndarray] = []
+    with http.stream("GET", "/stream.mjpg", params={"pane": pane}) as reply:
+        assert reply.headers["content-type"] == "multipart/x-mixed-replace; boundary=frame"
+        body = b""
+        for chunk in reply.iter_raw():
+            body += chunk
+            while (part := take_part(body)) is not None:
+                jpeg, body = part
+                images.append(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR))
+            if len(images) >= count:
+                return images
+    raise AssertionError("the stream ended")
+
+
+def take_part(body: bytes) -> tuple[bytes, bytes] | None:
+    """(JPEG, rest) once a whole part is there."""
+    head, blank, rest = body.partition(b"\r\n\r\n")
+    if not blank:
+        return None
+    length = int(head.split(b"Content-Length: ")[1])
+    return (rest[:length], rest[length:]) if len(rest) >= length + 10 else None
+
+
+@pytest.mark.parametrize("path", ["/", "/page.js", "/style.css"])
+def test_the_page_comes_with_everything_it_needs(http: httpx.Client, path: str) -> None:
+    reply = http.get(path)
+    assert reply.status_code == 200
+    assert "http://" not in reply.text and "https://" not in reply.text, "nothing comes from elsewhere"
+    assert reply.headers["content-security-policy"].startswith("default-src 'self'")
+
+
+def test_the_stream_moves(http: httpx.Client, running: tuple[Viewer, Pipeline]) -> None:
+    images = pictures(http, 4)
+    rig = running[0].result.rig  # type: ignore[union-attr]
+    width, height = render.layout(rig).size
+    assert {i.shape for i in images} == {(height, width, 3)}
+    assert min(i.std() for i in images) > 20
+    assert any(np.abs(a.astype(int) - b).mean() > 0.5 for a, b in itertools.pairwise(images))
+
+
+@pytest.mark.parametrize("pane", render.PANES)
+def test_one_pane_alone(http: httpx.Client, running: tuple[Viewer, Pipeline], pane: str) -> None:
+    (image,) = pictures(http, 1, pane)
+    width, height = render.layout(running[0].result.rig, (pane,)).size  # type: ignore[union-attr]
+    assert image.shape == (height, width, 3)
+
+
+def test_a_wrong_pane_is_a_sentence(http: httpx.Client) -> None:
+    reply = http.get("/stream.mjpg?pane=nose")
+    assert (reply.status_code, reply.text) == (400, "pane is one of all, left, disparity, depth, confidence")
+
+
+def test_status_tells_what_the_loop_tells(http: httpx.Client, running: tuple[Viewer, Pipeline]) -> None:
+    pipeline = running[1]
+    wait_for(lambda: pipeline.status().frames > 5, "some frames")
+    status = http.get("/status.json").json()
+    truth = pipeline.status()
+    assert status["state"] == "ok" and status["source"]["state"] == "ok"
+    assert status["matcher"] == truth.matcher
+    assert {"capture", "match", "post"} <= set(status["stage_ms"])
+    assert status["fps"] > 0 and status["frame_age_ms"] > 0 and status["drops"] >= 0
+    assert truth.frames - 200 < status["frames"] <= truth.frames
+    assert status["grid"] == [320, 240]
+    assert set(status["views"]) == {"all", *render.PANES}
+
+
+def test_healthz_and_snapshot(http: httpx.Client) -> None:
+    assert http.get("/healthz").status_code == 200
+    reply = http.get("/snapshot.jpg")
+    assert reply.headers["content-type"] == "image/jpeg"
+    assert cv2.imdecode(np.frombuffer(reply.content, np.uint8), cv2.IMREAD_COLOR) is not None
+
+
+def test_readout_equals_the_result(http: httpx.Client, running: tuple[Viewer, Pipeline]) -> None:
+    viewer, pipeline = running
+    pause(viewer, pipeline)
+    try:
+        shown = viewer.result
+        assert shown is not None
+        for x, y in ((200, 120), (0, 0), (319, 239)):
+            reply = http.get("/readout", params={"x": x, "y": y}).json()
+            truth = hud.readout(shown, x, y)
+            assert reply["text"] == str(truth)
+            assert reply["index"] == shown.index
+            assert reply["depth_m"] == plain(truth.depth_m)
+            assert reply["valid"] == truth.valid
+        assert http.get("/healthz").text == "paused"
+    finally:
+        pipeline.paused = False
+    for query in ("x=320&y=0", "x=-1&y=0", "x=1", "x=a&y=b", "x=1.5&y=2", "x=" + "9" * 5000 + "&y=1"):
+        assert http.get(f"/readout?{query}").status_code == 400
+
+
+def test_control_reaches_the_loop(http: httpx.Client, running: tuple[Viewer, Pipeline]) -> None:
+    viewer, pipeline = running
+    before = pipeline.post_config, viewer.view
+    try:
+        reply = http.post("/control", json={"min_confidence": 0.8, "range_m": [0.5, 6], "colormap": "magma"}).json()
+        assert reply["controls"]["min_confidence"] == pipeline.post_config.min_confidence == 0.8
+        assert pipeline.post_config.range_m == viewer.view.range_m == (0.5, 6.0)
+        assert viewer.view.colormap == reply["controls"]["colormap"] == "magma"
+        http.post("/control", json={"paused": True})
+        assert pipeline.paused
+        assert http.post("/control", json={"step": True}).status_code == 200
+        http.post("/control", json={"record": True})
+        assert viewer.recording
+        wait_for(lambda: bool(list(viewer.folder.glob(".stereo-*"))), "a file that grows")
+        reply = http.post("/control", json={"record": False, "snapshot": True, "paused": False}).json()
+        assert not viewer.recording and list(viewer.folder.glob("*.mkv")) and list(viewer.folder.glob("*.pfm"))
+    finally:
+        pipeline.post_config, viewer.view = before
+        pipeline.paused = False
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "said"),
+    [
+        (b"", 400, "send a JSON object"),
+        (b"[1]", 400, "send a JSON object"),
+        (b"\xff\xfe", 400, "send a JSON object"),
+        (b"[" * 4000, 400, "send a JSON object"),
+        (b'{"min_confidence": 7}', 400, "'min_confidence' is wrong"),
+        (b'{"min_confidence": NaN}', 400, "'min_confidence' is wrong"),
+        (b'{"self_destruct": true}', 400, "there is no control 'self_destruct'"),
+        (b" " * 5000, 413, "small JSON object"),
+    ],
+)
+def test_a_wrong_control_is_one_sentence(http: httpx.Client, body: bytes, code: int, said: str) -> None:
+    reply = http.post("/control", content=body)
+    assert reply.status_code == code
+    assert said in reply.text and "\n" not in reply.text
+
+
+def test_unknown_addresses_and_methods(http: httpx.Client) -> None:
+    assert http.get("/../config.py").status_code == 404
+    assert http.get("/control").status_code == 405
+    assert http.post("/status.json").status_code == 405
+
+
+# -- who is let in ---------------------------------------------------------------------------------------------------
+
+
+def test_on_loopback_other_names_are_refused(http: httpx.Client, server: WebServer) -> None:
+    for host in ("evil.example", f"evil.example:{server.port}", "", "[::1", "127.0.0.1.evil.example"):
+        assert http.get("/status.json", headers={"Host": host}).status_code in (400, 421), host
+    for host in ("localhost", f"localhost:{server.port}", "127.0.0.1:9", "[::1]:8000"):
+        assert http.get("/healthz", headers={"Host": host}).status_code == 200, host
+
+
+def test_commands_from_another_page_are_refused(http: httpx.Client, server: WebServer) -> None:
+    for origin in ("http://evil.example", "null", f"http://127.0.0.1:{server.port + 1}"):
+        reply = http.post("/control", json={"paused": False}, headers={"Origin": origin})
+        assert (reply.status_code, reply.text) == (403, "commands are taken from the viewer's own page only")
+    own = {"Origin": f"http://127.0.0.1:{server.port}"}
+    assert http.post("/control", json={"paused": False}, headers=own).status_code == 200
+
+
+def test_a_token_is_asked_of_every_request(running: tuple[Viewer, Pipeline]) -> None:
+    server = WebServer(running[0], "0.0.0.0", 0, TOKEN)
+    try:
+        assert server.url.endswith(f":{server.port}/?token={TOKEN}")
+        base = f"http://127.0.0.1:{server.port}"
+        for path in ("/", "/page.js", "/stream.mjpg", "/snapshot.jpg", "/status.json", "/healthz", "/readout?x=1&y=1"):
+            assert httpx.get(base + path).status_code == 401
+            assert httpx.get(base + path, params={"token": "wrong-but-long"}).status_code == 401
+        assert httpx.post(base + "/control", json={"paused": True}).status_code == 401
+        assert not running[1].paused
+        assert httpx.get(base + "/healthz", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+        assert (
+            httpx.get(base + "/healthz", headers={"Authorization": "Bearer ü"}.items() and {"Cookie": "x"}).status_code == 401
+        )
+        with httpx.Client(base_url=base) as browser:
+            first = browser.get("/", params={"token": TOKEN})
+            assert "HttpOnly" in first.headers["set-cookie"] and "SameSite=Strict" in first.headers["set-cookie"]
+            assert browser.get("/status.json").status_code == 200, "the cookie is enough from then on"
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize(("host", "token"), [("0.0.0.0", None), ("::", ""), ("192.168.1.5", None), ("127.0.0.1", "a b;c")])
+def test_an_open_address_needs_a_proper_token(running: tuple[Viewer, Pipeline], host: str, token: str | None) -> None:
+    with pytest.raises(UsageError, match="token"):
+        WebServer(running[0], host, 0, token)
+
+
+def test_a_port_that_is_taken_is_a_sentence_or_the_next_one(running: tuple[Viewer, Pipeline], server: WebServer) -> None:
+    with pytest.raises(OutputError, match=f"cannot listen on 127.0.0.1:{server.port} "):
+        WebServer(running[0], port=server.port)
+    servers = [WebServer(running[0]) for _ in range(2)]
+    assert servers[0].port != servers[1].port
+    for one in servers:
+        one.close()
+
+
+# -- a browser never slows the loop ----------------------------------------------------------------------------------
+
+
+def stalled_browser(port: int) -> socket.socket:
+    """Asks for the stream and never reads it."""
+    browser = socket.create_connection(("127.0.0.1", port))
+    browser.sendall(f"GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+    return browser
+
+
+def resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 1e6
+
+
+def test_stalled_browsers_cost_nothing(running: tuple[Viewer, Pipeline]) -> None:
+    viewer, pipeline = running
+    server = WebServer(viewer, port=0)
+    stalled = [stalled_browser(server.port) for _ in range(8)]
+    try:
+        with httpx.Client(base_url=server.url, timeout=20) as http:
+            size = len(http.get("/snapshot.jpg").content)
+            pictures(http, 10)  # by now every stalled one is full
+            before_mb, frames = resident_mb(), pipeline.status().frames
+            pictures(http, 60)  # a reading browser still gets its pictures
+            queued_mb = 8 * 60 * size / 1e6
+            assert resident_mb() - before_mb < max(8.0, queued_mb / 2)
+            assert pipeline.status().frames - frames >= 55
+            assert pipeline.status().sink_drops["viewer"] == 0
+    finally:
+        started = time.monotonic()
+        server.close()
+        closed_s = time.monotonic() - started
+        for browser in stalled:
+            browser.close()
+    assert not server._thread.is_alive()
+    assert closed_s < 4  # one second of grace, and a shared machine
+
+
+def test_nothing_is_drawn_when_nobody_watches(running: tuple[Viewer, Pipeline]) -> None:
+    viewer = running[0]
+    server = WebServer(viewer, port=0)
+    try:
+        wait_for(lambda: viewer.version > 30, "some frames")
+        assert not server._encoder._pictures
+        with httpx.Client(base_url=server.url, timeout=20) as http:
+            pictures(http, 2, "depth")
+        assert set(server._encoder._pictures) == {"depth"}
+        wait_for(lambda: not +server._encoder._waiting, "the watcher is forgotten")
+        drawn, version = server._encoder._pictures["depth"][0], viewer.version
+        wait_for(lambda: viewer.version > version + 5, "more frames")
+        assert server._encoder._pictures["depth"][0] <= drawn + 2
+    finally:
+        server.close()
+
+
+def test_after_the_end_the_page_stays_and_is_not_healthy(tmp_path: Path) -> None:
+    with live_viewer(tmp_path) as (viewer, pipeline):
+        server = WebServer(viewer, port=0)
+        try:
+            pipeline.stop()
+            assert pipeline.wait(20)
+            with httpx.Client(base_url=server.url, timeout=20) as http:
+                assert (http.get("/healthz").status_code, http.get("/healthz").text) == (503, "ended")
+                assert len(pictures(http, 1)) == 1, "who comes late still sees the last frame"
+                low = http.post("/control", json={"min_confidence": 0}).json()["valid_share"]
+                high = http.post("/control", json={"min_confidence": 1}).json()["valid_share"]
+                assert high < low
+        finally:
+            server.close()
