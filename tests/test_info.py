@@ -110,12 +110,18 @@ def test_what_is_nothing_gets_one_sentence(
 ) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_bytes(content)
+    with pytest.raises(StereoError) as e:
+        describe(str(path))
+    assert str(e.value).startswith(str(path))
+    assert "\n" not in str(e.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_command_says_the_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as e:
-        main(["info", str(path)])
+        main(["info", "nowhere.pfm"])
     assert e.value.code == 1
-    error = capfd.readouterr().err
-    assert error.startswith(f"stereo-rt: {path}")
-    assert error.count("\n") == 1
+    assert capsys.readouterr().err == "stereo-rt: nowhere.pfm: there is no such file; check the path\n"
 
 
 @pytest.mark.parametrize("text", ["nowhere.pfm", "a,b", "nonsense://x", "."])
