@@ -51,9 +51,10 @@ class WebServer:
         self.port: int = self._socket.getsockname()[1]
         shown = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self.port}/" + (f"?token={token}" if token else "")
-        self._server = uvicorn.Server(
-            uvicorn.Config(guard, log_level="warning", access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1)
+        settings = uvicorn.Config(
+            guard, log_config=None, log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1
         )
+        self._server = uvicorn.Server(settings)
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="stereo_rt web", daemon=True)
         self._thread.start()
