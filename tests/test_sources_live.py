@@ -148,6 +148,18 @@ def test_a_driver_that_hangs_is_left_behind(rig: Rig) -> None:
     assert not rig.right.release_hung.is_set()
 
 
+def test_waiting_for_the_next_try_is_not_taken_for_a_hang(rig: Rig) -> None:
+    source = rig.open(CAPTURE.model_copy(update={"timeout_s": 0.05, "reopen_s": 30.0, "reopen_max_s": 60.0}))
+    rig.right.plugged = False
+    with pytest.raises(SourceTimeout):
+        for _ in range(100):
+            source.read(0.05)
+    for _ in range(10):  # ten times the watchdog's patience
+        with pytest.raises(SourceTimeout, match=r"next try in 30 s"):
+            source.read(0.05)
+    assert len(rig.right.handles) == 1
+
+
 def test_both_eyes_change_size(rig: Rig) -> None:
     source = rig.open()
     next_frame(source)

@@ -74,11 +74,8 @@ def _device(pipeline: str, capture: CaptureConfig) -> CvDevice:
 
 
 def _capture(pipeline: str, capture: CaptureConfig) -> VideoCapture:
-    try:  # time-outs exist from OpenCV 4.7 on; before, a silent pipeline is left to the watchdog
-        timeout_ms = round(capture.timeout_s * 1000)
-        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 3 * timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms]
-        if (opened := cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER, limits)).isOpened():
-            return opened
-    except (AttributeError, cv2.error):
-        pass
-    return cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER)
+    # OpenCV has time-outs here from 4.7 on; before, a silent pipeline is left to the watchdog.
+    version = tuple(int(n) for n in cv2.__version__.split(".")[:2])
+    timeout_ms = round(capture.timeout_s * 1000)
+    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 3 * timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms]
+    return cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER, limits if version >= (4, 7) else [])

@@ -65,13 +65,11 @@ class LiveSource:
         self._closed = False
         self._cameras: list[Camera] = []
         try:
-            for feed in feeds:
-                self._cameras.append(Camera(feed.name, feed.connect, capture))
-            if layout:
-                self._cameras[0].start(self._split)
-            else:
-                self._cameras[0].start(partial(self._join, 0))
-                self._cameras[1].start(partial(self._join, 1))
+            takes: list[Callable[[Shot], None]] = [partial(self._join, 0), partial(self._join, 1)]
+            for feed, take in zip(feeds, [self._split] if layout else takes, strict=True):
+                self._cameras.append(Camera(feed.name, feed.connect, take, capture))
+            for camera in self._cameras:
+                camera.await_open()
             self.size = self._await_first(silent)
         except BaseException:
             self.close()

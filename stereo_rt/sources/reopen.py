@@ -13,39 +13,45 @@ from .device import Device, Shot
 
 log = logging.getLogger(__name__)
 _STUCK = 3.0  # times timeout_s without an answer from the driver
+_OPENING = 5.0  # times timeout_s for the first connection
 
 
 class Camera:
     """Calls deliver(shot) from its own thread for every image, as fast as the camera sends them.
 
-    connect makes a fresh Device for every connection; the first is opened here, which raises SourceError, and is
-    drained after start(). Later failures show in `trouble`. reopened: connections that delivered after one was lost.
-    failure: what ended the thread by surprise.
+    connect makes a fresh Device for every connection. await_open() says how the first one went; later failures show in
+    `trouble`. reopened: connections that delivered after one was lost. failure: what ended the thread by surprise.
     """
 
-    def __init__(self, name: str, connect: Callable[[], Device], capture: CaptureConfig) -> None:
+    def __init__(
+        self, name: str, connect: Callable[[], Device], deliver: Callable[[Shot], None], capture: CaptureConfig
+    ) -> None:
         self.name = name
         self.reopened = 0
         self.failure: BaseException | None = None
         self._connect = connect
-        self._capture = capture
-        self._deliver: Callable[[Shot], None] = lambda shot: None
-        self._trouble = ""
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._stuck: threading.Thread | None = None
-        self._last_ns = self._alive_ns = time.monotonic_ns()
-        self._first = connect()
-        self._first.open()
-
-    def start(self, deliver: Callable[[Shot], None]) -> None:
         self._deliver = deliver
-        self._spawn(self._first)
+        self._capture = capture
+        self._trouble = ""
+        self._answered = threading.Event()
+        self._opened = False
+        self._stuck: threading.Thread | None = None
+        self._spawn()
 
-    def _spawn(self, device: Device | None) -> None:
+    def await_open(self) -> None:
+        """Wait for the first connection. Raises SourceError when it is refused, or hangs in the driver."""
+        limit_s = _OPENING * self._capture.timeout_s
+        if not self._answered.wait(limit_s):
+            raise SourceError(
+                f"{self.name}: does not open within {limit_s:g} s; is it in use, or misspelt? see: stereo-rt doctor"
+            )
+        if self.failure is not None:
+            raise self.failure
+
+    def _spawn(self) -> None:
         self._last_ns = self._alive_ns = time.monotonic_ns()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(device, self._stop), name=self.name, daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(self._stop,), name=self.name, daemon=True)
         self._thread.start()
 
     @property
@@ -67,54 +73,51 @@ class Camera:
         self._stop.set()
         self._stuck = self._thread
         self._trouble = "the driver does not answer; connecting again"
-        self._spawn(None)
+        self._spawn()
 
     def stop(self) -> None:
         """Ask the thread to end; join() waits for it."""
         self._stop.set()
-        if self._thread is None:
-            self._first.close()
 
     def join(self, timeout_s: float) -> None:
         """The thread closes its own device: releasing one under a running call crashes some drivers."""
-        if self._thread is not None:
-            self._thread.join(timeout_s)
+        self._thread.join(timeout_s)
 
-    def _run(self, device: Device | None, stop: threading.Event) -> None:
-        wait_s = self._capture.reopen_s
+    def _run(self, stop: threading.Event) -> None:
+        first_s, last_s = self._capture.reopen_s, self._capture.reopen_max_s
+        wait_s = first_s
         try:
             while not stop.is_set():
-                if device is not None:
-                    shots, why = self._drain(device, stop)
-                    device.close()
-                    device = None
-                    if stop.is_set():
-                        return
-                    wait_s = self._capture.reopen_s if shots else wait_s
+                shots, why = self._connection(stop)
+                wait_s = first_s if shots else wait_s
+                if not stop.is_set():
                     self._lost(why, wait_s)
-                if stop.wait(wait_s):
-                    return
-                wait_s = min(2 * wait_s, self._capture.reopen_max_s)
-                device = self._try_open(wait_s, stop)
+                self._alive_ns = time.monotonic_ns() + round(wait_s * 1e9)  # asleep, not stuck
+                stop.wait(wait_s)
+                wait_s = min(2 * wait_s, last_s)
         except BaseException as e:  # reported by the reader: a thread has nobody to raise to
             self.failure = e
         finally:
-            if device is not None:
-                device.close()
+            self._answered.set()
 
-    def _try_open(self, wait_s: float, stop: threading.Event) -> Device | None:
+    def _connection(self, stop: threading.Event) -> tuple[int, str]:
+        """Open, drain and close one Device. Returns how many shots came, and why it ended.
+
+        Raises SourceError when the very first one is refused.
+        """
         self._alive_ns = time.monotonic_ns()
         device = self._connect()
         try:
             device.open()
+            self._opened = True
+            self._answered.set()
+            return self._drain(device, stop)
         except SourceError as e:
-            device.close()
-            if not stop.is_set():
-                self._trouble = f"lost; next try in {wait_s:g} s ({e})"
-            return None
+            if not self._opened:
+                raise
+            return 0, str(e)
         finally:
-            self._alive_ns = time.monotonic_ns()
-        return device
+            device.close()
 
     def _drain(self, device: Device, stop: threading.Event) -> tuple[int, str]:
         """Deliver until the device fails. Returns how many shots came, and why it ended."""

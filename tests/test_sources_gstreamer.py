@@ -1,0 +1,103 @@
+"""GStreamer pipelines: for real with the system's OpenCV, and the sentence where OpenCV has no GStreamer."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from system_python import run_with_system_opencv
+
+from stereo_rt.config import CaptureConfig
+from stereo_rt.errors import SourceError
+from stereo_rt.sources import gstreamer, open_source
+
+CAPS = "video/x-raw,width=320,height=240,framerate=30/1"
+PLAY = """
+import json
+from stereo_rt.config import CaptureConfig
+from stereo_rt.errors import SourceError, SourceTimeout
+from stereo_rt.sources import open_source
+
+def play(uri, frames, **asked):
+    source = open_source(uri, CaptureConfig(timeout_s=4.0, reopen_s=0.1, **asked))
+    seen = []
+    while len(seen) < frames:
+        try:
+            frame = source.read(4.0)
+        except SourceTimeout:
+            continue
+        seen.append(dict(index=frame.index, stamp_ns=frame.stamp_ns, size=frame.size, skew_ns=frame.skew_ns,
+                         left=float(frame.left.mean()), right=float(frame.right.mean()), shape=frame.left.shape))
+    status = source.status
+    source.close()
+    print(json.dumps(dict(seen=seen, reopened=status.reopened, state=status.state, live=source.live)))
+"""
+
+
+def play(uri: str, frames: int, **asked: object) -> dict:
+    return json.loads(run_with_system_opencv(f"{PLAY}\nplay({uri!r}, {frames}, **{asked!r})").splitlines()[-1])
+
+
+@pytest.mark.system
+def test_two_pipelines_are_paired() -> None:
+    uri = f"gst://videotestsrc is-live=true pattern=white ! {CAPS} || videotestsrc is-live=true pattern=black ! {CAPS}"
+    run = play(uri, 20, max_skew_ms=25.0)
+    assert run["live"] and run["state"] == "ok"
+    for a, b in zip(run["seen"], run["seen"][1:], strict=False):
+        assert b["index"] > a["index"] and b["stamp_ns"] > a["stamp_ns"]
+        assert abs(b["skew_ns"]) <= 25e6
+    assert all(f["shape"] == [240, 320, 3] and f["left"] > 200 and f["right"] < 50 for f in run["seen"])
+
+
+@pytest.mark.system
+def test_one_pipeline_with_both_eyes_is_split_and_swapped() -> None:
+    halves = (
+        f"compositor name=c sink_1::xpos=320 ! video/x-raw,width=640,height=240 ! queue "
+        f"videotestsrc is-live=true pattern=white ! {CAPS} ! c.sink_0 "
+        f"videotestsrc is-live=true pattern=black ! {CAPS} ! c.sink_1"
+    ).replace("! queue ", f"! {gstreamer.SINK} ")
+    run = play(f"gst://{halves}?layout=sbs", 3, swap=True)
+    assert all(f["size"] == [320, 240] and f["left"] < 50 and f["right"] > 200 for f in run["seen"])
+
+
+@pytest.mark.system
+def test_a_pipeline_that_ends_is_started_again() -> None:
+    run = play(f"gst://videotestsrc is-live=true num-buffers=15 ! {CAPS}?layout=sbs", 40)
+    assert run["reopened"] >= 1
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(
+    "pipeline", ["nosuchelement", "videotestsrc ! nosuchelement", "videotestsrc ! video/x-raw,format=NOPE"]
+)
+def test_a_pipeline_that_does_not_start_is_one_sentence(pipeline: str) -> None:
+    """OpenCV before 4.7 hangs on some of them for ever; the source does not."""
+    said = run_with_system_opencv(
+        f"""{PLAY}
+try:
+    open_source({f"gst://{pipeline} || videotestsrc"!r}, CaptureConfig(timeout_s=0.5))
+except SourceError as e:
+    print(e, flush=True)
+import os
+os._exit(0)
+"""
+    )
+    assert "does not start" in said or "does not open within" in said
+
+
+def test_without_gstreamer_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gstreamer.cv2, "getBuildInformation", lambda: "    GStreamer:                   NO\n")
+    for uri in ("gst://videotestsrc || videotestsrc", "csi://0,1"):
+        with pytest.raises(SourceError, match=r"built with GStreamer.*apt install python3-opencv"):
+            open_source(uri)
+
+
+def test_the_csi_pipeline_asks_for_what_was_set() -> None:
+    pipeline = gstreamer.csi_pipeline("1", CaptureConfig(width=1920, height=1080, fps=29.97))
+    assert "sensor-id=1" in pipeline and "width=1920,height=1080,framerate=29970/1000" in pipeline
+    assert pipeline.endswith(gstreamer.SINK)
+
+
+def test_a_pipeline_with_its_own_sink_is_left_alone() -> None:
+    assert gstreamer.with_sink("videotestsrc ! appsink name=a") == "videotestsrc ! appsink name=a"
+    assert gstreamer.with_sink("videotestsrc") == f"videotestsrc ! {gstreamer.SINK}"
