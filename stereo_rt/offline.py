@@ -13,7 +13,7 @@ from typing import Any
 
 from . import __version__
 from .config import CalibConfig, Config, MatchConfig, dump
-from .errors import OutputError, UsageError
+from .errors import UsageError
 from .frames import StereoFrame
 from .matchers.models import find_model
 from .session import assemble
@@ -112,9 +112,7 @@ def process(
 
 
 def check(cfg: Config, *, resume: bool, shards: int) -> None:
-    """What cannot go together. Raises UsageError, OutputError."""
-    if "mcap" in cfg.output.formats:
-        raise OutputError("mcap cannot be written by this version; choose among pfm, png16, npz, depth_mm, ply and mp4")
+    """What cannot go together. Raises UsageError."""
     if shards > 1 and "mp4" in cfg.output.formats:
         raise UsageError("a video is written in one go: leave mp4 out of --format, or --jobs and --shard")
     if cfg.post.temporal > 0 and (shards > 1 or resume):
