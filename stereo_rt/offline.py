@@ -97,8 +97,8 @@ def process(
         source.close()
         raise
     start = time.monotonic()
-    pipeline.start()
     try:
+        pipeline.start()
         while not pipeline.wait(0.1):
             progress(sink.written, chosen.length)
     except (KeyboardInterrupt, SystemExit):

@@ -52,8 +52,15 @@ def names(folder: Path) -> list[str]:
 def test_every_format_has_its_place_and_its_masks(tmp_path: Path) -> None:
     out = tmp_path / "out"
     write(out, [0, 1], (*FRAME_FORMATS, "mp4"))
-    per_frame = "disparity/{}.pfm confidence/{}.png depth_mm/{}.png disparity_png16/{}.png npz/{}.npz cloud/{}.ply".split()
-    expected = [p.format(f"{i:06d}") for p in per_frame for i in range(2)]
+    places = {
+        "disparity": "pfm",
+        "confidence": "png",
+        "depth_mm": "png",
+        "disparity_png16": "png",
+        "npz": "npz",
+        "cloud": "ply",
+    }
+    expected = [f"{place}/{i:06d}.{suffix}" for place, suffix in places.items() for i in range(2)]
     assert names(out) == sorted([*expected, "disparity.mp4", "manifest.json"])
     d = result_at(1).disparity_px
     assert np.array_equal(files.read_pfm(out / "disparity/000001.pfm"), d, equal_nan=True)
