@@ -205,7 +205,7 @@ def _home(name: str) -> str:
 def _exists(name: str) -> bool:
     try:
         path = Path(name)
-        if PATTERN.search(path.name):
+        if PATTERN.search(path.name) and not set(name) & set(",?"):
             return path.parent.is_dir()
         return path.exists()
     except (OSError, ValueError):
@@ -241,7 +241,7 @@ def _missing(name: str) -> str:
 
 
 def _meant(word: str, known: tuple[str, ...], suffix: str = "") -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"did you mean '{near[0]}{suffix}'?" if near else ""
 
 
