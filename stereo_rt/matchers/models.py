@@ -42,9 +42,14 @@ def shipped_models() -> dict[str, dict[str, Any]]:
     """The table of shipped networks: name -> facts (see engines/README.md). Raises ModelError."""
     file = paths.engines() / TABLE
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as e:
-        raise ModelError(f"{file}: the table of shipped networks cannot be read ({e}); install stereo_rt again") from None
+        table = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
+        why = getattr(e, "strerror", None) or "not YAML"
+        raise ModelError(f"{file}: the table of shipped networks cannot be read ({why}); install stereo_rt again") from None
+    for name, facts in table.items():
+        if lacking := {"file", "sha256"} - facts.keys():
+            raise ModelError(f"{file}: the entry {name} lacks {' and '.join(sorted(lacking))}; install stereo_rt again")
+    return table
 
 
 def find_model(model: str) -> ModelFile:

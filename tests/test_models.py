@@ -1,0 +1,95 @@
+"""The table of shipped networks, look-up, checksums, and recognising a stereo network."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stereo_rt import paths
+from stereo_rt.errors import ModelError
+from stereo_rt.matchers.models import find_model, shipped_models, signature
+
+IMAGE = (1, 3, 480, 640)
+MAP = (1, 1, 480, 640)
+
+
+def test_every_shipped_model_is_whole_and_described() -> None:
+    table = shipped_models()
+    assert "student_s" in table
+    for name, facts in table.items():
+        model = find_model(name)
+        assert model.sha256 == facts["sha256"] == hashlib.sha256(model.path.read_bytes()).hexdigest()
+        for key in ("input_size", "max_disparity_px", "outputs", "normalisation", "recipe", "scores", "licence"):
+            assert facts[key], f"{name}: models.yaml lacks {key}"
+        assert (paths.engines() / facts["card"]).is_file()
+
+
+def test_a_typing_slip_gets_a_suggestion() -> None:
+    with pytest.raises(ModelError, match=r"'student_z'.*did you mean 'student_s'\?"):
+        find_model("student_z")
+    with pytest.raises(ModelError, match="student_s; or pass a file"):
+        find_model("qqqq")
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"none\.onnx: the network cannot be read \(No such file"):
+        find_model(str(tmp_path / "none.onnx"))
+
+
+@pytest.fixture
+def own_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "engines"
+    shutil.copytree(paths.engines(), folder)
+    monkeypatch.setattr(paths, "engines", lambda: folder)
+    return folder
+
+
+def test_a_damaged_shipped_file_is_refused(own_engines: Path) -> None:
+    file = own_engines / "student_s.onnx"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ModelError, match="is damaged, its checksum"):
+        find_model("student_s")
+    assert find_model(str(file)).name == "student_s"  # on purpose, as a file
+
+
+def test_a_damaged_table_is_one_sentence(own_engines: Path) -> None:
+    (own_engines / "models.yaml").write_text("student_s: [")
+    with pytest.raises(ModelError, match="cannot be read"):
+        find_model("student_s")
+    (own_engines / "models.yaml").write_text(yaml.safe_dump({"student_s": {"file": "student_s.onnx"}}))
+    with pytest.raises(ModelError, match="entry student_s lacks sha256"):
+        find_model("student_s")
+
+
+def test_names_decide_what_is_what() -> None:
+    found = signature(Path("x.onnx"), [("right_img", IMAGE), ("left_img", IMAGE)], [("conf", MAP), ("disp", (1, 480, 640))])
+    assert (found.left, found.right, found.disparity, found.confidence) == ("left_img", "right_img", "disp", "conf")
+    assert (found.width, found.height) == (640, 480)
+
+
+def test_convention_decides_where_names_say_nothing() -> None:
+    found = signature(Path("x.onnx"), [("a", IMAGE), ("b", IMAGE)], [("features", (1, 32, 120, 160)), ("y", MAP), ("z", MAP)])
+    assert (found.left, found.right, found.disparity, found.confidence) == ("a", "b", "y", None)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "why"),
+    [
+        ([("x", IMAGE)], [("y", MAP)], "takes two images"),
+        ([], [("y", MAP)], "takes nothing"),
+        ([("a", IMAGE), ("b", (1, 3, 240, 320))], [("y", MAP)], "takes two images"),
+        ([("a", (1, 1, 480, 640))] * 2, [("y", MAP)], "takes two images"),
+        ([("a", (1, 3, "h", "w")), ("b", (1, 3, "h", "w"))], [("y", MAP)], "size is not fixed"),
+        ([("a", (4, *IMAGE[1:])), ("b", (4, *IMAGE[1:]))], [("y", MAP)], "size is not fixed"),
+        ([("a", IMAGE), ("b", IMAGE)], [("y", (1, 1000))], "no output of 640x480"),
+        ([("a", IMAGE), ("b", IMAGE)], [], "gives nothing"),
+    ],
+)
+def test_what_is_no_stereo_network_is_one_sentence(inputs: list, outputs: list, why: str) -> None:
+    with pytest.raises(ModelError, match=why) as e:
+        signature(Path("x.onnx"), inputs, outputs)
+    assert "\n" not in str(e.value)
