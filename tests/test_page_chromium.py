@@ -1,0 +1,228 @@
+"""The web page in a real browser: headless Chromium, driven over the WebDriver protocol (w3.org/TR/webdriver2)."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from scripted import wait_for
+from viewing import live_viewer, pause
+
+from stereo_rt import hud
+from stereo_rt.pipeline import Pipeline
+from stereo_rt.viewer import Viewer
+
+httpx = pytest.importorskip("httpx")
+pytest.importorskip("uvicorn")
+from stereo_rt.sinks.web import WebServer  # noqa: E402
+
+pytestmark = pytest.mark.system
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1366,768",
+)
+SIZES = {"laptop": (1366, 768), "phone": (420, 900)}
+
+
+class Browser:
+    """One tab."""
+
+    def __init__(self, driver_url: str, profile: Path) -> None:
+        self._http = httpx.Client(base_url=driver_url, timeout=60)
+        options = {"args": [*FLAGS, f"--user-data-dir={profile}"], "binary": shutil.which("chromium")}
+        self._path = ""
+        session = self("POST", "/session", capabilities={"alwaysMatch": {"goog:chromeOptions": options}})
+        self._path = f"/session/{session['sessionId']}"
+
+    def __call__(self, method: str, path: str, **body: Any) -> Any:
+        reply = self._http.request(method, self._path + path, json=body if method == "POST" else None)
+        assert reply.status_code == 200, reply.text
+        return reply.json()["value"]
+
+    def run(self, script: str) -> Any:
+        """The value of a JavaScript expression in the page."""
+        return self("POST", "/execute/sync", script=f"return ({script})", args=[])
+
+    def text(self, element: str) -> str:
+        return self.run(f"document.getElementById('{element}').textContent")
+
+    def box(self, element: str) -> dict[str, float]:
+        return self.run(f"document.getElementById('{element}').getBoundingClientRect().toJSON()")
+
+    def click(self, element: str) -> None:
+        box = self.box(element)
+        self.pointer(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, press=True)
+
+    def pointer(self, x: float, y: float, press: bool = False) -> None:
+        """Move the mouse, as a user does, and press it."""
+        moves: list[dict[str, Any]] = [{"type": "pointerMove", "x": round(x), "y": round(y), "duration": 50}]
+        if press:
+            moves += [{"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}]
+        self("POST", "/actions", actions=[{"type": "pointer", "id": "mouse", "actions": moves}])
+
+    def screenshot(self, path: Path | None = None) -> np.ndarray:
+        """(H, W, 3) uint8 BGR."""
+        png = base64.b64decode(self("GET", "/screenshot"))
+        if path is not None:
+            path.write_bytes(png)
+        return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+
+    def close(self) -> None:
+        self("DELETE", "")
+        self._http.close()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Viewer, Pipeline]]:
+    with live_viewer(tmp_path_factory.mktemp("live")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(running: tuple[Viewer, Pipeline], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The page, loaded, with pictures coming."""
+    if shutil.which("chromium") is None or shutil.which("chromedriver") is None:
+        pytest.skip("chromium and chromedriver are not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    driver = subprocess.Popen(["chromedriver", f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = WebServer(running[0], port=0)
+    tab = None
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: answers(f"{url}/status"), "the driver", 60)
+        tab = Browser(url, tmp_path_factory.mktemp("profile"))
+        tab("POST", "/url", url=server.url)
+        wait_for(lambda: tab.run("document.getElementById('picture').naturalWidth") > 100, "a picture", 60)
+        yield tab
+    finally:
+        if tab is not None:
+            tab.close()
+        driver.terminate()
+        driver.wait(20)
+        server.close()
+
+
+def answers(url: str) -> bool:
+    try:
+        return bool(httpx.get(url).json()["value"]["ready"])
+    except httpx.HTTPError:
+        return False
+
+
+def picture(browser: Browser) -> np.ndarray:
+    """What the browser shows of the stream."""
+    box = browser.box("picture")
+    x, y, width, height = (round(box[k]) for k in ("x", "y", "width", "height"))
+    return browser.screenshot()[max(0, y) : y + height, max(0, x) : x + width]
+
+
+@pytest.mark.parametrize("device", SIZES)
+def test_the_page_fits_and_the_pictures_move(browser: Browser, tmp_path: Path, device: str) -> None:
+    width, height = SIZES[device]
+    browser("POST", "/window/rect", width=width, height=height)
+    first = picture(browser)
+    assert first.std() > 25, "not black, not one colour"
+    wait_for(lambda: picture(browser).shape == first.shape and bool((picture(browser) != first).mean() > 0.02), "motion", 60)
+    assert browser.run("document.documentElement.scrollWidth <= window.innerWidth"), "no sideways scrolling"
+    if device == "laptop":
+        assert browser.run("document.documentElement.scrollHeight <= window.innerHeight"), "everything at one glance"
+    browser.screenshot(tmp_path / f"page-{device}.png")
+    browser("POST", "/window/rect", width=1366, height=768)
+
+
+def test_figures_are_shown(browser: Browser) -> None:
+    wait_for(lambda: browser.text("state") == "ok" and browser.text("kept").endswith("%"), "a status")
+    assert browser.text("fps").endswith(" fps")
+    assert browser.text("matcher").startswith("sgbm")
+    assert "match" in browser.text("stages") and "ms" in browser.text("stages")
+    assert browser.text("threshold-value") == "0.50"
+
+
+def test_the_threshold_slider_masks(browser: Browser, running: tuple[Viewer, Pipeline]) -> None:
+    viewer, pipeline = running
+    shares = []
+    for position in (0.05, 0.95):
+        box = browser.box("threshold")
+        browser.pointer(box["x"] + position * box["width"], box["y"] + box["height"] / 2, press=True)
+        wait_for(lambda at=position: abs(pipeline.post_config.min_confidence - at) < 0.06, "the threshold in the loop")
+        seen = viewer.version
+        wait_for(lambda after=seen + 2: viewer.version > after, "frames under it")
+        shown = viewer.result
+        assert shown is not None
+        shares.append(float(shown.valid.mean()))
+        wait_for(lambda: abs(float(browser.text("kept").split()[0]) / 100 - shares[-1]) < 0.1, "the share on the page")
+    assert shares[1] < shares[0] - 0.05
+    browser("POST", "/url", url=browser.run("location.href"))
+    wait_for(lambda: browser.text("threshold-value") not in ("", "0.50"), "the page shows the loop's threshold after a reload")
+
+
+def test_range_and_colours(browser: Browser, running: tuple[Viewer, Pipeline]) -> None:
+    viewer, pipeline = running
+    wait_for(lambda: browser.text("far-value") != "", "controls")
+    box = browser.box("far")
+    browser.pointer(box["x"] + 0.1 * box["width"], box["y"] + box["height"] / 2, press=True)
+    wait_for(lambda: 3 < pipeline.post_config.range_m[1] < 7, "a shorter range")
+    assert viewer.view.range_m == pipeline.post_config.range_m
+    browser.run(
+        "(() => { const s = document.getElementById('colormap'); s.value = 'magma'; s.dispatchEvent(new Event('change')); })()"
+    )
+    wait_for(lambda: viewer.view.colormap == "magma", "the colour map")
+
+
+def test_hover_reads_the_pixel(browser: Browser, running: tuple[Viewer, Pipeline]) -> None:
+    viewer, pipeline = running
+    pause(viewer, pipeline)
+    try:
+        wait_for(lambda: browser.text("state") == "paused", "the page knows")
+        shown = viewer.result
+        assert shown is not None
+        box, place = browser.box("picture"), browser.run("fetch('status.json').then(r => r.json())")["views"]["all"]
+        left, top = place["origins"]["depth"]
+        scale = box["width"] / place["size"][0]
+        browser.pointer(box["x"] + (left + 200) * scale, box["y"] + (top + 100) * scale)
+        wait_for(lambda: browser.text("reading").startswith("x "), "a reading")
+        _, x, _, y, *_ = browser.text("reading").split()
+        assert abs(int(x) - 200) <= 2 and abs(int(y) - 100) <= 2
+        assert browser.text("reading") == str(hud.readout(shown, int(x), int(y)))
+        assert browser.run("document.querySelectorAll('#marks i').length") == 4, "the pixel is marked in every pane"
+    finally:
+        pipeline.paused = False
+
+
+def test_buttons_and_keys(browser: Browser, running: tuple[Viewer, Pipeline]) -> None:
+    viewer, pipeline = running
+    wait_for(lambda: browser.text("state") == "ok", "the page knows that it goes on")
+    browser.click("pause")
+    wait_for(lambda: pipeline.paused and browser.text("pause").startswith("Go on"), "a pause")
+    before = viewer.version
+    browser.click("step")
+    wait_for(lambda: viewer.version > before, "a step")
+    browser.click("pause")
+    wait_for(lambda: not pipeline.paused, "it goes on")
+    browser.click("snapshot")
+    wait_for(lambda: browser.text("message").startswith("saved stereo-"), "a snapshot")
+    browser.click("record")
+    wait_for(lambda: viewer.recording and browser.text("record").startswith("Stop"), "a recording")
+    browser.click("record")
+    wait_for(lambda: not viewer.recording and "pairs" in browser.text("message"), "its end")
+    browser.run("document.querySelector('[data-view=depth]').click()")
+    wait_for(lambda: "pane=depth" in browser.run("document.getElementById('picture').src"), "one pane")
+    browser.run("document.querySelector('[data-view=all]').click()")
