@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -185,3 +186,21 @@ def test_two_runs_at_once_in_one_place_are_refused(tmp_path: Path) -> None:
     first.write(result_at(1))
     first.close()
     assert len(json.loads((tmp_path / "manifest.json").read_text())["frames"]) == 2
+
+
+def test_a_folder_removed_meanwhile_is_noticed(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    sink = FolderSink(Manifest(out, HEAD), ("pfm",), fps=30.0, view=ViewConfig())
+    sink.write(result_at(0))
+    shutil.rmtree(out)
+    with pytest.raises(OutputError, match="was removed"):
+        sink.write(result_at(1))
+    sink.close()
+
+
+def test_a_place_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    sink = FolderSink(Manifest(tmp_path / "file" / "out", HEAD), ("pfm",), fps=30.0, view=ViewConfig())
+    with pytest.raises(OutputError, match="cannot be used"):
+        sink.write(result_at(0))
+    sink.close()

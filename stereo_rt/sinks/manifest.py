@@ -41,16 +41,17 @@ class Manifest:
         self._journal_path = folder / f"manifest.{shard[0]}-of-{shard[1]}.jsonl"
         self._journal: TextIO | None = None
         self.done: set[int] = set()
-        if folder.is_file() or not self._may_exist:
-            refuse_filled(folder)
-        if folder.is_dir():
-            with _locked(folder):
-                if self._claimed():
-                    self.done = {i for i, frame in self._recorded().items() if self._whole(frame)}
+        with _usable(folder):
+            if folder.is_file() or not self._may_exist:
+                refuse_filled(folder)
+            if folder.is_dir():
+                with _locked(folder):
+                    if self._claimed():
+                        self.done = {i for i, frame in self._recorded().items() if self._whole(frame)}
 
     def begin(self) -> None:
         """Make the folder this run's. Raises OutputError."""
-        try:
+        with _usable(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             with _locked(self.folder):
                 if not self._claimed():
@@ -59,12 +60,12 @@ class Manifest:
                 journal = self._journal_path.open("a", encoding="utf-8")
                 _lock_journal(journal.fileno(), self.folder)
                 self._journal = journal
-        except OSError as e:
-            raise OutputError(f"{self.folder}: cannot be written ({e.strerror}); choose another folder") from None
 
     def add(self, frame: Mapping[str, Any]) -> None:
         """Record a frame whose files are whole: index, timestamp_ns, files and what else is known. Raises OutputError."""
         assert self._journal is not None, "begin() comes first"
+        if _unlinked(self._journal):
+            raise OutputError(f"{self.folder}: was removed while results went there; process into another folder")
         try:
             # The newline goes first, so that half a line, left by a kill, cannot spoil this one.
             self._journal.write("\n" + json.dumps(plain(frame), allow_nan=False))
@@ -75,6 +76,9 @@ class Manifest:
     def close(self) -> None:
         """Turn the journals into manifest.json. Those of other live writers stay, as these are not finished."""
         if self._journal is None:
+            return
+        if _unlinked(self._journal):
+            self._journal.close()
             return
         with _locked(self.folder):
             head, frames = read_manifest(self.folder / NAME), self._recorded()
@@ -185,6 +189,19 @@ def _difference(where: str, there: Any, here: Any) -> str:
             if there.get(key) != here.get(key):
                 return _difference(f"{where}.{key}", there.get(key), here.get(key))
     return f"{where} ({there} there, {here} here)"
+
+
+@contextlib.contextmanager
+def _usable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as e:
+        raise OutputError(f"{folder}: cannot be used ({e.strerror}); choose another folder") from None
+
+
+def _unlinked(file: TextIO) -> bool:
+    """Whether somebody deleted the open file: what is written to it now is lost."""
+    return os.fstat(file.fileno()).st_nlink == 0
 
 
 @contextlib.contextmanager
