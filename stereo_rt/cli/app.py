@@ -36,12 +36,13 @@ def root(
 
 def register() -> None:
     """Attach every command. The modules import nothing heavy at their top."""
-    from . import bench, config, demo, doctor, info, process, view
+    from . import bench, config, demo, doctor, eval, info, process, view
 
     app.command()(demo.demo)
     app.command()(view.view)
     app.command()(process.process)
     app.command()(bench.bench)
+    app.command("eval")(eval.evaluate)
     app.command()(info.info)
     app.command()(doctor.doctor)
     app.add_typer(config.app, name="config")

@@ -1,0 +1,1 @@
+"""Accuracy and confidence quality against ground truth."""

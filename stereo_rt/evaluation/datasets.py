@@ -1,0 +1,90 @@
+"""Scenes with ground truth: a folder tree in which each scene holds left.png, right.png, a disparity file and meta.json.
+
+meta.json says how the disparity is stored: {"disparity_encoding": {"file", "scale", "offset", "invalid"}} with
+disparity_px = value / scale + offset, aligned with the left image; invalid is a number or "inf". nocc.png, where there
+is one, marks the pixels that both eyes see with 255.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..errors import SourceError
+from ..sinks.files import read_pfm
+
+
+@dataclass(frozen=True)
+class Scene:
+    """name: the scene's path below the dataset, with slashes."""
+
+    name: str
+    folder: Path
+    encoding: dict[str, Any]
+
+    def images(self) -> tuple[np.ndarray, np.ndarray]:
+        """left, right: (H, W, 3) uint8 BGR. Raises SourceError."""
+        left, right = (_read_image(self.folder / f"{eye}.png", cv2.IMREAD_COLOR) for eye in ("left", "right"))
+        if left.shape != right.shape:
+            raise SourceError(f"{self.folder}: left.png and right.png differ in size; both must come from one rectified pair")
+        return left, right
+
+    def truth_px(self) -> np.ndarray:
+        """(H, W) float32 ground truth, NaN where there is none; never <= 0. Raises SourceError."""
+        raw = _read_raw(self.folder / self.encoding["file"])
+        invalid = self.encoding["invalid"]
+        unknown = ~np.isfinite(raw) if invalid == "inf" else raw == invalid
+        truth = raw / np.float32(self.encoding["scale"]) + np.float32(self.encoding.get("offset", 0.0))
+        return np.where(unknown | ~(truth > 0), np.float32(np.nan), truth)
+
+    def not_occluded(self) -> np.ndarray | None:
+        """(H, W) bool, True where both eyes see the point; None when nobody marked it."""
+        file = self.folder / "nocc.png"
+        return _read_image(file, cv2.IMREAD_GRAYSCALE) == 255 if file.exists() else None
+
+
+def find_scenes(dataset: Path) -> list[Scene]:
+    """Every scene with ground truth below a folder, by name; those without are passed over. Raises SourceError."""
+    scenes = []
+    for meta in sorted(dataset.rglob("meta.json")):
+        try:
+            encoding = json.loads(meta.read_text(encoding="utf-8")).get("disparity_encoding")
+        except (OSError, ValueError, AttributeError):
+            raise SourceError(
+                f"{meta}: is not a JSON description of a scene; see the README on the layout of a dataset"
+            ) from None
+        if not encoding:
+            continue
+        if lacking := [key for key in ("file", "scale", "invalid") if key not in encoding]:
+            raise SourceError(f"{meta}: its disparity_encoding lacks {', '.join(lacking)}; say how the disparity is stored")
+        scenes.append(Scene(meta.parent.relative_to(dataset).as_posix(), meta.parent, encoding))
+    if not scenes:
+        raise SourceError(f"{dataset}: holds no scene with ground truth (no meta.json that names a disparity_encoding)")
+    return scenes
+
+
+def _read_image(file: Path, flag: int) -> np.ndarray:
+    image = cv2.imread(str(file), flag) if file.exists() else None
+    if image is None:
+        raise SourceError(f"{file}: is missing or not an image; a scene needs left.png, right.png and its disparity file")
+    return image
+
+
+def _read_raw(file: Path) -> np.ndarray:
+    """(H, W) float32 stored values; not finite where a PFM or NPZ says so."""
+    if file.suffix == ".pfm":
+        return read_pfm(file)
+    if file.suffix == ".npz":
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                return arrays[arrays.files[0]].astype(np.float32)
+        except (OSError, ValueError, IndexError, zipfile.BadZipFile):
+            raise SourceError(f"{file}: is not an NPZ file with a disparity map; check the dataset") from None
+    raw = _read_image(file, cv2.IMREAD_UNCHANGED).astype(np.float32)
+    return raw[..., 0] if raw.ndim == 3 else raw
