@@ -102,10 +102,12 @@ function render(news) {
   $("record").classList.toggle("live", Boolean(controls.recording));
 
   $("fps").textContent = `${status.fps.toFixed(1)} fps`;
-  $("age").textContent = `${ms(status.frame_age_ms)} (p99 ${ms(status.frame_age_p99_ms)})`;
+  $("age").textContent = `${ms(status.frame_age_ms)}, p99 ${ms(status.frame_age_p99_ms)}`;
   $("drops").textContent = status.drops;
   $("skew").textContent = ms(status.skew_ms);
   $("kept").textContent = status.valid_share === undefined ? "–" : `${(100 * status.valid_share).toFixed(1)} %`;
+  const [width, height] = status.views?.[view].size ?? [5, 4];
+  picture.style.setProperty("--ratio", width / height);
   renderStages(status.stage_ms);
 }
 
