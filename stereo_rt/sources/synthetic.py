@@ -75,7 +75,7 @@ class SyntheticCamera:
         self._eyes = raw_eyes(rig) if isinstance(rig, StereoRig) else rectified_eyes(rig, vertical_px)
         self._scene = Scene(seed, cycle / fps if cycle else None)
         self._noise = _Noise(size, noise, seed)
-        self._clock = FrameClock(fps, skips=live) if live or realtime else None
+        self._clock = FrameClock(skips=live) if live or realtime else None
         self._next, self._ended = 0, False
         self._memory = tuple(_frozen(self._render(k)) for k in range(cycle or 0))
 
@@ -87,8 +87,9 @@ class SyntheticCamera:
         if self._ended or (self.length is not None and self._next >= self.length):
             self._ended = True
             return None
-        index = self._next if self._clock is None else self._clock.wait(self._next, timeout_s)
-        if index is None or (self.length is not None and index >= self.length):
+        late_s = 0.0 if self._clock is None else self._clock.wait_for(self._next / self._fps, timeout_s)
+        index = self._next + int((late_s or 0.0) * self._fps)
+        if late_s is None or (self.length is not None and index >= self.length):
             self._ended = True
             return None
         self._next = index + 1

@@ -86,7 +86,7 @@ def _bent(camera: CameraModel, R: np.ndarray, T_m: np.ndarray) -> Eye:
 
     The flat picture is wide enough for every raw pixel and sharper than the raw image.
     """
-    x, y = _directions(camera)
+    x, y = pixel_directions(camera)
     fx, fy = SHARPNESS * camera.K[0, 0], SHARPNESS * camera.K[1, 1]
     left, top = float(x.min()) * fx - 2, float(y.min()) * fy - 2
     size = int(np.ceil(x.max() * fx - left)) + 3, int(np.ceil(y.max() * fy - top)) + 3
@@ -95,7 +95,7 @@ def _bent(camera: CameraModel, R: np.ndarray, T_m: np.ndarray) -> Eye:
     return Eye(size, K, R, -R.T @ T_m.ravel(), bend)
 
 
-def _directions(camera: CameraModel) -> tuple[np.ndarray, np.ndarray]:
+def pixel_directions(camera: CameraModel) -> tuple[np.ndarray, np.ndarray]:
     """x/z and y/z, each (H, W) float64, of the direction in which every pixel of a distorted image looks."""
     pixels = np.stack(np.meshgrid(np.arange(camera.width, dtype=float), np.arange(camera.height, dtype=float)), axis=-1)
     points = pixels.reshape(-1, 1, 2)

@@ -47,11 +47,11 @@ def visibility(surfaces: Surfaces, view: View, dtype: type = np.float32) -> Visi
     first = np.clip(np.ceil(left), 0, view.width).astype(np.int16)
     last = np.clip(np.floor(right), -1, view.width - 1).astype(np.int16)
     columns = np.arange(view.width, dtype=np.int16)
+    a, b, c = planes[index, 2].T[..., None]
+    along_x, along_y = (a * columns).astype(dtype), (b * np.arange(view.height) + c).astype(dtype)
     for n, box in _boxes(first, last):
         rows, across = box
-        a, b, c = planes[index[n], 2]
-        along_y = (b * np.arange(rows.start, rows.stop) + c).astype(dtype)[:, None]
-        plane = along_y + (a * columns[across]).astype(dtype)
+        plane = along_y[n, rows, None] + along_x[n, across]
         inside = (columns[across] >= first[n, rows, None]) & (columns[across] <= last[n, rows, None])
         boxes[int(index[n])] = box
         _keep_nearest(inverse_depth, ids, box, plane, inside, int(index[n]))
@@ -66,18 +66,17 @@ def visibility(surfaces: Surfaces, view: View, dtype: type = np.float32) -> Visi
 
 def _keep_nearest(inverse_depth: np.ndarray, ids: np.ndarray, box: Box, plane: np.ndarray, inside: np.ndarray, k: int) -> None:
     nearer = inside & (plane > inverse_depth[box])
-    np.copyto(inverse_depth[box], plane, where=nearer)
+    cv2.copyTo(plane, nearer.view(np.uint8), inverse_depth[box])
     np.copyto(ids[box], k, where=nearer)
 
 
 def spans(edges: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
     """Where along x every face's edges are all >= 0, row by row: two (F, height) arrays, first > last where nowhere."""
-    slope = edges[:, :, :1]
-    rest = edges[:, :, 1:2] * np.arange(height) + edges[:, :, 2:]
+    slope = edges[:, :, :1] + 0.0  # no negative zeros: rest / -0.0 is then -inf where a level edge is kept, else +inf
     with np.errstate(divide="ignore", invalid="ignore"):
-        crossing = rest / -slope
-    first = np.where(slope > 0, crossing, np.where((slope == 0) & (rest < 0), np.inf, -np.inf)).max(axis=1)
-    last = np.where(slope < 0, crossing, np.inf).min(axis=1)
+        crossing = (edges[:, :, 1:2] * np.arange(height) + edges[:, :, 2:]) / -slope
+    first = np.fmax.reduce(np.where(slope >= 0, crossing, -np.inf), axis=1)
+    last = np.fmin.reduce(np.where(slope < 0, crossing, np.inf), axis=1)
     return first, last
 
 
@@ -138,22 +137,25 @@ def texture_levels(faces: Faces, view: View) -> np.ndarray:
     """
     centre = view.in_camera(faces.centre_m)
     z = np.maximum(centre[:, 2:], 0.3)
-    texels = np.array([texture.size for texture in faces.textures])
     edges = np.stack([faces.u_m, faces.v_m], axis=1) @ view.R.T
     pixels = np.linalg.norm(edges[..., :2] - (centre[:, :2] / z)[:, None] * edges[..., 2:], axis=2) * view.K[0, 0] / z
-    return np.clip(np.rint(np.log2(texels / np.maximum(pixels, 1e-3)) - 0.2), 0, HALVINGS).astype(int)
+    return np.clip(np.rint(np.log2(faces.texels / np.maximum(pixels, 1e-3)) - 0.2), 0, HALVINGS).astype(int)
 
 
 def shade(surfaces: Surfaces, view: View, visible: Visible, levels: np.ndarray) -> np.ndarray:
     """(H, W, 4) uint8 image, BGR and padding, of what is visible; levels: (F, 2) of texture_levels."""
     image = np.zeros((view.height, view.width, 4), np.uint8)
+    faces = surfaces.faces
+    to_texels = _to_texels(visible.planes, faces.texels >> levels)
     for k, (rows, columns) in visible.boxes.items():
         mask = (visible.ids[rows, columns] == k).view(np.uint8)
         for shown, part in _parts(mask, rows.start, columns.start):
-            if k < len(surfaces.faces):
-                colours = _face_colours(surfaces.faces, k, visible.planes[k], part, levels[k])
+            if k < len(faces):
+                colours = _warp(faces.textures[k].level(*levels[k]), to_texels[k], part)
+                if faces.gain[k] != 1:
+                    colours = cv2.convertScaleAbs(colours, alpha=float(faces.gain[k]))
             else:
-                colours = _sphere_colours(surfaces.spheres[k - len(surfaces.faces)], surfaces.lamp_m, view, visible, part)
+                colours = _sphere_colours(surfaces.spheres[k - len(faces)], surfaces.lamp_m, view, visible, part)
             cv2.copyTo(colours, shown, image[part])
     _cast_shadows(image, surfaces, visible)
     return image
@@ -168,7 +170,7 @@ def _parts(mask: np.ndarray, row: int, column: int) -> Iterator[tuple[np.ndarray
     if w == 0:
         return
     mask, row, column = mask[y : y + h, x : x + w], row + y, column + x
-    if w * h < 2048 or 2 * cv2.countNonZero(mask) > w * h:
+    if w * h < 6000 or 2 * cv2.countNonZero(mask) > w * h:
         yield mask, (slice(row, row + h), slice(column, column + w))
     elif h > w:
         yield from _parts(mask[: h // 2], row, column)
@@ -178,19 +180,20 @@ def _parts(mask: np.ndarray, row: int, column: int) -> Iterator[tuple[np.ndarray
         yield from _parts(mask[:, w // 2 :], row, column + w // 2)
 
 
-def _warp(texels: np.ndarray, plane: np.ndarray, part: Box) -> np.ndarray:
-    """The part of the view that shows a texture (its unit square is (s, t) of the plane)."""
-    height, width = texels.shape[:2]
-    size = part[1].stop - part[1].start, part[0].stop - part[0].start
-    to_texels = np.array([[width, 0, -0.5], [0, height, -0.5], [0, 0, 1]]) @ plane
-    to_texels[:, 2] += to_texels[:, 0] * part[1].start + to_texels[:, 1] * part[0].start
+def _to_texels(planes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """(F, 3, 3) from pixels to the texels of textures of (F, 2) sizes, one more all around, spanning (s, t) in [0, 1]."""
+    s_t = planes[:, :2] * sizes[:, :, None] + 0.5 * planes[:, 2:]
+    return np.concatenate([s_t, planes[:, 2:]], axis=1)
+
+
+def _warp(texels: np.ndarray, to_texels: np.ndarray, part: Box) -> np.ndarray:
+    """The part of the view as the texture would fill it; anything where the texture does not reach."""
+    rows, columns = part
+    here = to_texels.copy()
+    here[:, 2] += here[:, 0] * columns.start + here[:, 1] * rows.start
+    size = columns.stop - columns.start, rows.stop - rows.start
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpPerspective(texels, to_texels, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-
-
-def _face_colours(faces: Faces, k: int, plane: np.ndarray, part: Box, level: np.ndarray) -> np.ndarray:
-    colours = _warp(faces.textures[k].level(*level), plane, part)
-    return colours if faces.gain[k] == 1 else cv2.convertScaleAbs(colours, alpha=float(faces.gain[k]))
+    return cv2.warpPerspective(texels, here, size, flags=flags, borderMode=cv2.BORDER_TRANSPARENT)
 
 
 def _sphere_colours(sphere: Sphere, lamp_m: np.ndarray, view: View, visible: Visible, part: Box) -> np.ndarray:
@@ -209,12 +212,9 @@ def _sphere_colours(sphere: Sphere, lamp_m: np.ndarray, view: View, visible: Vis
     pixels = 2 * sphere.radius_m * view.K[0, 0] / np.linalg.norm(sphere.centre_m - view.centre_m)
     halvings = int(np.clip(np.rint(np.log2(width / pixels)), 0, HALVINGS))
     texels = sphere.texture.level(halvings, halvings)
-    half = np.float32(texels.shape[0] / 2)
-    spread = half / np.sqrt(1 + np.abs(own_z))
-    centre = half - np.float32(0.5)
-    colours = cv2.remap(
-        texels, own_x * spread + centre, own_y * spread + centre, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    spread = np.float32((width >> halvings) / 2) / np.sqrt(1 + np.abs(own_z))
+    centre = np.float32((texels.shape[0] - 1) / 2)
+    colours = cv2.remap(texels, own_x * spread + centre, own_y * spread + centre, cv2.INTER_LINEAR)
     return _dim(colours, np.clip(light * 80 + 52, 52, 132).astype(np.uint8), 1 / 110)
 
 
@@ -225,7 +225,8 @@ def _cast_shadows(image: np.ndarray, surfaces: Surfaces, visible: Visible) -> No
         return
     rows, columns = ([getattr(b[axis], end) for b in boxes for end in ("start", "stop")] for axis in (0, 1))
     part = (slice(min(rows), max(rows)), slice(min(columns), max(columns)))
-    light = _warp(surfaces.floor_light, visible.planes[0], part)
+    inner = np.array([surfaces.floor_light.shape[::-1]]) - 2
+    light = _warp(surfaces.floor_light, _to_texels(visible.planes[:1], inner)[0], part)
     light[visible.ids[part] >= surfaces.floor_tiles] = 255
     image[part] = _dim(image[part], light, 1 / 255)
 

@@ -17,7 +17,7 @@ from .textures import Colour, Texture
 FLOOR_M, CEILING_M = 1.25, -1.45
 TEXELS_PER_M = 170
 LAMP_M = np.array([0.3, -1.15, 2.6])
-FLOOR_TILES = 3
+FLOOR_TILES = 2
 """The floor is cut into this many faces, which come first."""
 
 
@@ -29,7 +29,7 @@ def build_room(rng: np.random.Generator, side: float, palette: tuple[Colour, ...
     corners = [(left, near), (back_left, far - 0.45 * side), (back_right, far + 0.45 * side), (right, near)]
     tall = FLOOR_M - CEILING_M
     wall = [tx.WALLS[k] for k in rng.permutation(len(tx.WALLS))]
-    depth = (0.0, 0.3, 0.55, 1.0)  # where long panels are cut, so that each part gets textures of a fitting resolution
+    depth = (0.0, 0.42, 1.0)  # where long panels are cut, so that each part gets textures of a fitting resolution
 
     def panel(
         origin: tuple[float, float, float],
@@ -101,7 +101,7 @@ def _lit(image: np.ndarray, origin: np.ndarray, u: np.ndarray, v: np.ndarray) ->
 
 
 def floor_light(room: Faces, shadows: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """(h, w) uint8 light on the floor panel: a soft blob under each thing, wider and fainter the higher it is.
+    """(h, w) uint8 light on the floor panel and a texel around it: soft blobs under things, fainter the higher they are.
 
     shadows: centre (3,) and half extent (3,) of every thing.
     """
@@ -114,4 +114,4 @@ def floor_light(room: Faces, shadows: list[tuple[np.ndarray, np.ndarray]]) -> np
         grow = 1.05 + 0.5 * height
         across, along = np.abs(x - place[0]) / (reach_x * grow), np.abs(z - place[2]) / (reach_z * grow)
         light *= 1 - 0.65 / (1 + 2.5 * height) * np.outer(np.exp(-(along**4)), np.exp(-(across**4))).astype(np.float32)
-    return (light * 255).astype(np.uint8)
+    return np.pad((light * 255).astype(np.uint8), 1, mode="edge")

@@ -116,16 +116,12 @@ def _furnish(seed: int) -> tuple[Faces, tuple[Cuboid, ...], tuple[Ball, ...], tu
         cuboid((1.55, 0.35, 5.0), (0.95, 1.8, 0.05), stand, still, 24),
         cuboid((-1.85, 0.35, 3.9), (0.05, 1.8, 1.1), white, still, -8),
         cuboid((0.35, 0.45, 4.7), (1.2, 0.05, 0.7), oak, still, 8),
-        cuboid((0.45, -0.1, 2.05), (0.02, 3.2, 0.02), barber, motion((0.06, 0, 0)), 45),
-        cuboid((-0.95, -0.1, 2.9), (0.035, 3.2, 0.035), metal, still, 30, 4),
-        cuboid((1.3, -0.1, 3.1), (0.05, 3.2, 0.05), barber, still, 40, -6),
-        cuboid((-0.25, -0.1, 4.0), (0.03, 3.2, 0.03), metal, motion((0.2, 0, 0)), 45),
+        cuboid((0.45, -0.1, 2.05), (0.02, 3.2, 0.02), barber, motion((0.06, 0, 0))),
+        cuboid((-0.95, -0.1, 2.9), (0.035, 3.2, 0.035), metal, still, 0, 3),
+        cuboid((1.3, -0.1, 3.1), (0.05, 3.2, 0.05), barber, still, 0, -2),
+        cuboid((-0.25, -0.1, 4.0), (0.03, 3.2, 0.03), metal, motion((0.2, 0, 0))),
     ]
-    cuboids += [
-        cuboid((0.35 + dx, (0.45 + FLOOR_M) / 2, 4.7 + dz), (0.05, FLOOR_M - 0.45, 0.05), metal)
-        for dx in (-0.55, 0.55)
-        for dz in (-0.3, 0.3)
-    ]
+    cuboids += [cuboid((0.35 + dx, (0.45 + FLOOR_M) / 2, 4.7), (0.05, FLOOR_M - 0.45, 0.5), metal) for dx in (-0.5, 0.5)]
     balls = (
         Ball((side * 0.62, 0.22, 1.55), 0.15, texture(tx.terrazzo), motion((0.12, 0.16, 0.22), 0.12, tumble=True)),
         Ball((side * -0.3, FLOOR_M - 0.24, 3.2), 0.24, texture(tx.poster), motion((0.5, 0, 0.1), 0.1, tumble=True)),

@@ -32,6 +32,11 @@ class Faces:
     def __len__(self) -> int:
         return len(self.textures)
 
+    @cached_property
+    def texels(self) -> np.ndarray:
+        """(F, 2) width and height of every texture."""
+        return np.array([texture.size for texture in self.textures])
+
     @property
     def centre_m(self) -> np.ndarray:
         """(F, 3) middle of each window."""
@@ -69,7 +74,7 @@ class Surfaces:
     """Everything that can be seen. Surface ids count the faces first, then the spheres.
 
     lamp_m: (3,) the light that shades the spheres. floor_tiles: how many of the first faces are the floor, all of them
-    parts of one panel; floor_light: (h, w) uint8 over that panel's unit square, 255 where nothing casts a shadow.
+    parts of one panel; floor_light: (h, w) uint8 over that panel and one texel around, 255 where nothing casts a shadow.
     """
 
     faces: Faces

@@ -22,24 +22,25 @@ class Texture:
 
     def __init__(self, image: np.ndarray) -> None:
         """image: (H, W, 3) uint8 BGR, H and W multiples of 2**HALVINGS."""
-        if any(n % 2**HALVINGS for n in image.shape[:2]):
-            raise ValueError(f"a texture of {image.shape[1]}x{image.shape[0]} cannot be halved {HALVINGS} times")
-        # the fourth channel is padding: OpenCV warps four channels three times as fast as three
-        self._levels = {(0, 0): cv2.cvtColor(image, cv2.COLOR_BGR2BGRA)}
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) at full resolution."""
-        height, width = self._levels[0, 0].shape[:2]
-        return width, height
+        height, width = image.shape[:2]
+        if width % 2**HALVINGS or height % 2**HALVINGS:
+            raise ValueError(f"a texture of {width}x{height} cannot be halved {HALVINGS} times")
+        self.size = width, height
+        self._image = image
+        self._levels: dict[tuple[int, int], np.ndarray] = {}
 
     def level(self, halvings_x: int, halvings_y: int) -> np.ndarray:
-        """(H >> halvings_y, W >> halvings_x, 4) uint8 BGR and padding: every texel the mean of those it stands for."""
+        """((H >> halvings_y) + 2, (W >> halvings_x) + 2, 4) uint8: every texel the mean of those it stands for.
+
+        The outermost texels are there twice, so that an edge can be interpolated. The fourth channel is padding: OpenCV
+        warps four channels three times as fast as three.
+        """
         key = halvings_x, halvings_y
         if key not in self._levels:
             width, height = self.size
-            small = cv2.resize(self._levels[0, 0], (width >> halvings_x, height >> halvings_y), interpolation=cv2.INTER_AREA)
-            self._levels[key] = np.ascontiguousarray(small)
+            small = cv2.resize(self._image, (width >> halvings_x, height >> halvings_y), interpolation=cv2.INTER_AREA)
+            padded = cv2.copyMakeBorder(small, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+            self._levels[key] = cv2.cvtColor(padded, cv2.COLOR_BGR2BGRA)
         return self._levels[key]
 
 

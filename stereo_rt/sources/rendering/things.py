@@ -27,7 +27,8 @@ class Motion:
     def at(self, t_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Offset (3,) in metres and rotation (3, 3)."""
         offset = np.array(self.slide_m) * np.sin(2 * np.pi * (self.rate_hz * t_s + self.phase))
-        turn = np.array(self.axis) / np.linalg.norm(self.axis) * 2 * np.pi * ((self.spin_hz * t_s + self.phase) % 1.0)
+        turns = (self.spin_hz * t_s + self.phase) % 1.0 if self.spin_hz else 0.0
+        turn = np.array(self.axis) / np.linalg.norm(self.axis) * (2 * np.pi * turns)
         return offset, cv2.Rodrigues(turn)[0]
 
     def periodic(self, period_s: float) -> Motion:
