@@ -18,13 +18,13 @@ def project(camera: CameraModel, rays: np.ndarray) -> np.ndarray:
     """Pixels (..., 2) where rays (..., 3) in the camera's frame are seen; NaN behind a pinhole camera. Any length of ray."""
     rays = np.asarray(rays, np.float64)
     x, y, z = rays[..., 0], rays[..., 1], rays[..., 2]
-    if camera.model == "fisheye":
-        plane = _fisheye(x, y, z, camera.dist)
-    else:
-        with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
+        if camera.model == "fisheye":
+            plane = _fisheye(x, y, z, camera.dist)
+        else:
             front = np.where(z > 0, z, np.nan)
             plane = _pinhole(x / front, y / front, camera.dist)
-    return plane @ camera.K[:2, :2].T + camera.K[:2, 2]
+        return plane @ camera.K[:2, :2].T + camera.K[:2, 2]
 
 
 def unproject(camera: CameraModel, pixels: np.ndarray) -> np.ndarray:
@@ -48,7 +48,7 @@ def trusted_angle(camera: CameraModel) -> float:
         theta = np.linspace(0, np.pi, 10_001)
         spread = _bend(theta, camera.dist)[1][1:]
     else:
-        r = np.linspace(0, np.tan(np.radians(80)), 50_001)
+        r = np.linspace(0, np.tan(np.radians(80)), 20_001)
         theta = np.arctan(r)
         radial = np.where(np.isin(np.arange(camera.dist.size), (0, 1, 4, 5, 6, 7)), camera.dist, 0.0)
         spread = np.diff(_pinhole(r, np.zeros_like(r), radial)[:, 0]) / r[1]
@@ -60,7 +60,7 @@ def _pinhole(x: np.ndarray, y: np.ndarray, dist: np.ndarray) -> np.ndarray:
     """Distorted (..., 2) of normalised x, y."""
     k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4, tau_x, tau_y = np.pad(dist, (0, 14 - dist.size))
     r2 = x * x + y * y
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+    with np.errstate(all="ignore"):
         radial = (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
         xd = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x) + r2 * (s1 + r2 * s2)
         yd = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y + r2 * (s3 + r2 * s4)
@@ -80,8 +80,7 @@ def _tilt(tau_x: float, tau_y: float) -> np.ndarray:
 def _fisheye(x: np.ndarray, y: np.ndarray, z: np.ndarray, dist: np.ndarray) -> np.ndarray:
     r = np.hypot(x, y)
     theta_d, _ = _bend(np.arctan2(r, z), dist)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scale = np.where(r > 0, theta_d / r, 0.0)
+    scale = np.where(r > 0, theta_d / r, 0.0)
     return np.stack([x * scale, y * scale], axis=-1)
 
 
@@ -97,7 +96,7 @@ def _pinhole_rays(plane: np.ndarray, dist: np.ndarray, steps: int = 30) -> np.nd
     """Newton's method from the distorted point itself, with the Jacobian by differences and steps of limited length."""
     h, longest = 1e-6, 0.2
     xy = plane.copy()
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+    with np.errstate(all="ignore"):
         for _ in range(steps):
             x, y = xy.T
             here = _pinhole(x, y, dist)
@@ -107,6 +106,8 @@ def _pinhole_rays(plane: np.ndarray, dist: np.ndarray, steps: int = 30) -> np.nd
             step = np.stack([d * miss_x - c * miss_y, a * miss_y - b * miss_x], axis=-1) / (a * d - b * c)[:, None]
             length = np.linalg.norm(step, axis=-1, keepdims=True)
             xy += step * np.minimum(1, longest / np.maximum(length, 1e-12))
+            if not (length > 1e-9).any():
+                break
     return np.concatenate([xy, np.ones((len(xy), 1))], axis=-1)
 
 

@@ -42,7 +42,7 @@ def rectify_rig(rig: StereoRig, size: tuple[int, int] | None = None, alpha: floa
 
     size: (width, height) of the output grid; None for the source's own. Another size is the own-size geometry scaled.
     alpha: 0 shows only what both eyes see, 1 keeps every source pixel (black around), values between blend the two.
-    Raises CalibrationError for eyes above each other, of unequal size, without a common view, or another aspect.
+    Raises CalibrationError for eyes not side by side, of unequal size, without a common view, or another aspect.
     """
     if rig.left.size != rig.right.size:
         raise CalibrationError(
@@ -51,10 +51,13 @@ def rectify_rig(rig: StereoRig, size: tuple[int, int] | None = None, alpha: floa
             )
         )
     T = rig.T_right_left_m.ravel()
-    if abs(T[1]) > abs(T[0]):
+    if abs(T[0]) < abs(T[1:]).max():
         raise CalibrationError(
-            "the eyes sit above each other, and only side-by-side rigs are rectified; turn both images by 90 degrees"
+            "the eyes sit above or behind each other, and only side-by-side rigs are rectified; "
+            "turn both images by 90 degrees and calibrate again"
         )
+    if np.trace(rig.R_right_left) < 1 + 2 * np.cos(np.radians(WIDEST_DEG)):
+        raise CalibrationError(f"the eyes look more than {WIDEST_DEG:g} degrees apart and have no common view; calibrate again")
     R_left, R_right = rectifying_rotations(rig.R_right_left, rig.T_right_left_m)
     grid = _common_grid(rig, R_left, R_right, alpha)
     return Rectification(R_left, R_right, grid if size is None else grid.scaled(*size), rig)
@@ -163,7 +166,8 @@ def _border(camera: CameraModel, R_rect_cam: np.ndarray) -> list[np.ndarray]:
         rays = rays[np.isfinite(rays).all(axis=1)] @ R_rect_cam.T
         if not len(rays):
             raise CalibrationError("the lens model cannot be inverted along the image border; calibrate again")
-        planes.append(np.clip(rays[:, :2] / np.maximum(rays[:, 2:], 1e-9), -limit, limit))
+        plane = rays[:, :2] / np.maximum(rays[:, 2:], 1e-9)
+        planes.append(plane * np.minimum(1, limit / np.maximum(np.linalg.norm(plane, axis=1, keepdims=True), 1e-9)))
     return planes
 
 

@@ -46,6 +46,8 @@ class CameraModel:
             raise CalibrationError(
                 f"an image of {self.width}x{self.height} pixels is empty; check image_size in the calibration"
             )
+        if self.K[1, 0] or self.K[2, 0] or self.K[2, 1] or self.K[2, 2] != 1:
+            raise CalibrationError("a camera matrix is not of the form [fx s cx; 0 fy cy; 0 0 1]; the file looks damaged")
         if self.K[0, 0] <= 0 or self.K[1, 1] <= 0:
             raise CalibrationError(f"the focal length is {self.K[0, 0]:g}, {self.K[1, 1]:g} px and must be positive")
 

@@ -81,7 +81,9 @@ class _Loader(yaml.SafeLoader):
         pass
 
 
-_Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", lambda loader, node: loader.construct_mapping(node, deep=True))
+MATRIX_TAGS = ("opencv-matrix", "opencv-nd-matrix")
+for _tag in MATRIX_TAGS:
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", lambda loader, node: loader.construct_mapping(node, deep=True))
 
 
 def _yaml(text: str) -> Any:
@@ -97,7 +99,7 @@ def _xml(text: str) -> Any:
 
 def _element(node: ElementTree.Element) -> Any:
     """A matrix as OpenCV's YAML has it, else the words of a leaf."""
-    if node.get("type_id") == "opencv-matrix":
+    if node.get("type_id") in MATRIX_TAGS:
         return {child.tag: _words(child) for child in node}
     return _words(node)
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from ...errors import CalibrationError
 from ..rig import CameraModel, Distortion, StereoRig
-from .document import Document
-from .fields import Fields, pixels
+from .document import MATRIX_TAGS, Document
+from .fields import Fields, pixels, whole
 
 NAME = "OpenCV YAML/XML"
 log = logging.getLogger(__name__)
@@ -33,7 +33,8 @@ _SIZE = ("imagesize", "size")
 
 
 def recognises(document: Document) -> bool:
-    return "opencv-matrix" in document.text or "<opencv_storage" in document.text or document.text.startswith("%YAML:1.0")
+    marks = (*MATRIX_TAGS, "<opencv_storage")
+    return document.text.startswith("%YAML:1.0") or any(mark in document.text for mark in marks)
 
 
 def read(documents: tuple[Document, ...], frame_size: tuple[int, int] | None) -> StereoRig:
@@ -87,7 +88,8 @@ def _numbers(storage: Fields, names: Iterable[str], *counts: int) -> np.ndarray:
             if not isinstance(storage.value(name), dict):
                 return storage.numbers(name, *counts)
             matrix = storage.section(name)
-            claimed = matrix.integer("rows") * matrix.integer("cols")
+            sizes = matrix.numbers("sizes", 1, 2) if "sizes" in matrix else (matrix.number("rows"), matrix.number("cols"))
+            claimed = whole(float(np.prod(sizes)), name)
             return matrix.numbers("data", *([claimed] if not counts or claimed in counts else counts))
     raise CalibrationError(
         f"holds no '{names[0].upper()}' (or another usual name for it), which a stereo rig needs; "
