@@ -57,7 +57,7 @@ def mean_of(rows: Sequence[Figures | None]) -> Figures | None:
     there = [row for row in rows if row]
     if not there:
         return None
-    values = {key: [row[key] for row in there if row[key] is not None] for key in there[0]}
+    values = {key: [value for row in there if (value := row[key]) is not None] for key in there[0]}
     return {key: float(np.mean(v)) if v else None for key, v in values.items()}
 
 
