@@ -30,6 +30,7 @@ TEXT_BGR = (226, 222, 220)
 MUTED_BGR = (160, 152, 148)
 HEADER_PX = 34
 GAP_PX = 2
+NEAREST_M, FARTHEST_M = 1e-3, 1e5
 FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.5
 
 
@@ -99,10 +100,12 @@ def scales(view: ViewConfig, rig: RectifiedRig) -> dict[str, Scale]:
     if not rig.metric:
         disparity = Scale("Disparity", "px", 0.0, rig.width / 4, view.colormap)
         return {"disparity": disparity, "depth": replace(disparity, title="Masked disparity"), "confidence": confidence}
-    nearest, farthest = (float(z) for z in rig.depth_m(np.array([rig.width / 4, max(2.0, 2.0 - rig.doffs_px)])))
+    nearest, farthest = (rig.fx_px * rig.baseline_m / d for d in (rig.width / 4, 2.0))
     near, far = view.range_m
     near = near if near > 0 else min(nearest, far / 2)
     far = far if np.isfinite(far) else max(farthest, near * 2)
+    near = min(max(near, NEAREST_M), FARTHEST_M / 2)  # so that any range can be drawn
+    far = min(max(far, near * 1.001), FARTHEST_M)
     warm, cold = (float(d) for d in rig.disparity_px(np.array([near, far])))
     return {
         "disparity": Scale("Disparity", "px", cold, warm, view.colormap),

@@ -142,13 +142,12 @@ class Viewer:
         except ValidationError as e:
             raise ConfigError(_sentence(e)) from None
         post = {k: getattr(wanted, k) for k in ("min_confidence", "range_m") if getattr(wanted, k) is not None}
-        if post:
-            self.loop.post_config = self.loop.post_config.model_copy(update=post)
         view = {k: getattr(wanted, k) for k in ("range_m", "colormap") if getattr(wanted, k) is not None}
         with self._changed:
+            if post:
+                self.loop.post_config = self.loop.post_config.model_copy(update=post)
+                self._result = self._result and remasked(self._result, self.loop.post_config)
             self.view = self.view.model_copy(update=view)
-            if post and self._result is not None:
-                self._result = remasked(self._result, self.loop.post_config)
             self._bump()
         if wanted.paused is not None:
             self.loop.paused = wanted.paused

@@ -99,6 +99,18 @@ def test_an_open_range_gets_ends() -> None:
         assert 0 < depth.warm < depth.cold
 
 
+@given(
+    st.floats(0, 1e300),
+    st.floats(0, exclude_min=True, allow_infinity=True, allow_nan=False),
+    st.sampled_from([0.0, -40.0, 3.5]),
+)
+def test_any_range_can_be_drawn(low: float, span: float, doffs_px: float) -> None:
+    rig = RectifiedRig(64, 48, fx_px=60, cx_px=31.5, cy_px=23.5, baseline_m=0.1, doffs_px=doffs_px)
+    if low + span > low:
+        image = render.panes(result(rig), ViewConfig(range_m=(low, low + span)))
+        assert image.shape[2] == 3
+
+
 def test_colours_do_not_flicker() -> None:
     """The same depth has the same colour whatever else is in the frame."""
     one, other = result(), result(disparity_px=np.full((240, 320), 20, np.float32))

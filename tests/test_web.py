@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from scripted import wait_for
-from viewing import live_viewer, pause
+from viewing import CAMERA, live_viewer, pause
 
 from stereo_rt import hud, render
 from stereo_rt.errors import OutputError, UsageError
@@ -316,3 +319,24 @@ def test_after_the_end_the_page_stays_and_is_not_healthy(tmp_path: Path) -> None
                 assert high < low
         finally:
             server.close()
+
+
+def test_ctrl_c_ends_the_page_and_the_process(tmp_path: Path) -> None:
+    """Also while a browser watches: exit code 0, no traceback, the last line tells what was done."""
+    command = [sys.executable, "-m", "stereo_rt", "view", CAMERA, "--backend", "sgbm", "--web", "auto"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        url = process.stdout.readline().split()[3]
+        with httpx.Client(base_url=url, timeout=20) as http:
+            wait_for(lambda: http.get("/healthz").status_code == 200, "a healthy loop", 60)
+            browser = stalled_browser(int(url.rstrip("/").rpartition(":")[2]))
+            assert len(pictures(http, 2)) >= 2
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+            browser.close()
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, err
+    assert " frames, " in out and "Traceback" not in err
