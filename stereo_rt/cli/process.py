@@ -25,7 +25,9 @@ def process(
     formats: Annotated[
         str | None, typer.Option("--format", metavar="F,F", help="pfm,png16,npz,depth_mm,ply,mp4 (default: pfm,depth_mm).")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after the frames that are in DIR already.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on after the frames in DIR; a video goes on in a part of its own.")
+    ] = False,
     jobs: Annotated[int, typer.Option("--jobs", min=1, max=256, help="Share the frames between N processes.")] = 1,
     shard: Annotated[str | None, typer.Option("--shard", metavar="i/n", help="Only every n-th frame, from frame i on.")] = None,
 ) -> None:

@@ -24,7 +24,7 @@ MM_PER_M = 1000
 
 _PFM_HEADER = re.compile(rb"P([fF])\s+(\d{1,6})\s+(\d{1,6})\s+([-+0-9.eE]{1,32})(?:\r\n|\s)")
 _BAD_NPZ = (ValueError, EOFError, OSError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
-_FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+_FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 
 
 def write_pfm(path: Path | str, values: np.ndarray) -> None:

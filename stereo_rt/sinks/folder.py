@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -90,12 +91,15 @@ FRAME_FORMATS = {
 }
 
 
+def chosen(formats: Sequence[str]) -> dict[str, FrameFormat]:
+    """The kinds of files a frame, by name: those asked for, and confidence beside maps that are not masked."""
+    forms = {name: FRAME_FORMATS[name] for name in formats if name in FRAME_FORMATS}
+    return forms | ({"confidence": CONFIDENCE} if any(f.with_confidence for f in forms.values()) else {})
+
+
 def units(formats: Sequence[str]) -> dict[str, Any]:
     """What the numbers in each format's files mean: value = number * scale, in unit."""
-    chosen = {name: FRAME_FORMATS[name] for name in formats if name in FRAME_FORMATS}
-    if any(f.with_confidence for f in chosen.values()):
-        chosen["confidence"] = CONFIDENCE
-    return {name: {"files": f"{f.folder}/*{f.suffix}", **f.about} for name, f in chosen.items()}
+    return {name: {"files": f"{f.folder}/*{f.suffix}", **f.about} for name, f in chosen(formats).items()}
 
 
 class FolderSink:
@@ -111,29 +115,31 @@ class FolderSink:
         self.density = 0.0
         """Mean share of valid pixels of the frames written."""
         self._manifest, self._fps, self._view = manifest, fps, view
-        self._formats = {name: FRAME_FORMATS[name] for name in formats if name in FRAME_FORMATS}
-        if any(f.with_confidence for f in self._formats.values()):
-            self._formats["confidence"] = CONFIDENCE
+        self._formats = chosen(formats)
         self._with_video = "mp4" in formats
+        self._pool = ThreadPoolExecutor(len(self._formats) or 1, "stereo_rt write")  # encoders let go of the interpreter
         self._video: VideoWriter | None = None
 
     def write(self, result: DepthResult) -> None:
         if self.written == 0:
             self._check(result)
             self._manifest.begin()
-        record: dict[str, Any] = {"index": result.index, "timestamp_ns": result.stamp_ns, "files": {}}
-        for name, form in self._formats.items():
-            relative = f"{form.folder}/{result.index:06d}{form.suffix}"
-            record |= form.write(self._manifest.folder / relative, result) or {}
-            record["files"][name] = relative
+        record: dict[str, Any] = {"index": result.index, "timestamp_ns": result.stamp_ns}
+        names = {name: f"{form.folder}/{result.index:06d}{form.suffix}" for name, form in self._formats.items()}
+        writing = [
+            self._pool.submit(form.write, self._manifest.folder / names[name], result) for name, form in self._formats.items()
+        ]
         if self._with_video:
-            record["files"]["mp4"] = self._film(result)
+            names["mp4"] = self._film(result)
+        for job in writing:
+            record |= job.result() or {}
         density = float(result.valid.mean())
-        self._manifest.add(record | {"density": round(density, 4), "rig": asdict(result.rig)})
+        self._manifest.add(record | {"files": names, "density": round(density, 4), "rig": asdict(result.rig)})
         self.written += 1
         self.density += (density - self.density) / self.written
 
     def close(self) -> None:
+        self._pool.shutdown()
         try:
             if self._video is not None:
                 self._video.close()
