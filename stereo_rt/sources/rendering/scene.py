@@ -96,38 +96,48 @@ def _furnish(seed: int) -> tuple[Faces, tuple[Cuboid, ...], tuple[Ball, ...], tu
         yaw_deg: float = 0.0,
         lean_deg: float = 0.0,
     ) -> Cuboid:
-        jitter = rng.uniform(-0.06, 0.06, 2)
-        place = (side * centre[0] + float(jitter[0]), centre[1], centre[2] + float(jitter[1]))
+        place = side * centre[0], centre[1], centre[2]
         lean, yaw = (cv2.Rodrigues(np.deg2rad(side * np.array(turn)))[0] for turn in ((0, 0, lean_deg), (0, yaw_deg, 0)))
         return Cuboid(place, size, skin if isinstance(skin, tuple) else (skin, skin, skin), moves, lean @ yaw)
+
+    def ball(centre: Vector, radius_m: float, skin: Texture, moves: Motion) -> Ball:
+        return Ball((side * centre[0], centre[1], centre[2]), radius_m, skin, moves)
+
+    def around(x: float, y: float, z: float) -> Vector:
+        """Somewhere near."""
+        dx, dz = rng.uniform(-0.2, 0.2, 2)
+        return x + float(dx), y, z + float(dz)
 
     oak, white = texture(tx.wood, ink=palette[1]), texture(tx.plain, 64, 64, (214, 220, 224))
     case = texture(tx.books, 448, 256, palette[1]), oak, oak
     stand = texture(tx.stripes)
     metal = texture(tx.plaster, 512, 32, (90, 96, 100))
     barber = Texture(np.ascontiguousarray(np.rot90(tx.stripes(rng, 32, 512, (120, 150, 235)))))
+    table_m, case_m = around(0.35, 0.45, 4.7), around(-0.9, 0.2, 5.95)
     cuboids = [
-        cuboid((-0.52, -0.12, 1.95), (0.36, 0.36, 0.36), texture(tx.poster), motion((0.12, 0.1, 0.2), 0.09, tumble=True)),
-        cuboid((0.95, -0.62, 2.7), (0.34, 0.5, 0.3), texture(material()), motion((0.1, 0.1, 0.1), 0.07, tumble=True)),
-        cuboid((1.0, FLOOR_M - 0.3, 3.7), (0.6, 0.6, 0.5), texture(tx.terrazzo), motion((0.25, 0, 0.1), 0.03)),
-        cuboid((-1.35, FLOOR_M - 0.45, 4.4), (0.7, 0.9, 0.6), texture(material()), motion((0, 0, 0.25), -0.02)),
-        cuboid((-1.2, FLOOR_M - 0.2, 3.2), (0.4, 0.4, 0.4), texture(material()), still, 20),
-        cuboid((-0.9, 0.2, 5.95), (1.2, 2.1, 0.35), case, still, -6),
-        cuboid((1.55, 0.35, 5.0), (0.95, 1.8, 0.05), stand, still, 24),
-        cuboid((-1.85, 0.35, 3.9), (0.05, 1.8, 1.1), white, still, -8),
-        cuboid((0.35, 0.45, 4.7), (1.2, 0.05, 0.7), oak, still, 8),
-        cuboid((0.45, -0.1, 2.05), (0.02, 3.2, 0.02), barber, motion((0.06, 0, 0))),
-        cuboid((-0.95, -0.1, 2.9), (0.035, 3.2, 0.035), metal, still, 0, 3),
-        cuboid((1.3, -0.1, 3.1), (0.05, 3.2, 0.05), barber, still, 0, -2),
-        cuboid((-0.25, -0.1, 4.0), (0.03, 3.2, 0.03), metal, motion((0.2, 0, 0))),
+        cuboid(around(-0.52, -0.12, 1.95), (0.36, 0.36, 0.36), texture(tx.poster), motion((0.12, 0.1, 0.2), 0.09, tumble=True)),
+        cuboid(around(0.95, -0.62, 2.7), (0.34, 0.5, 0.3), texture(material()), motion((0.1, 0.1, 0.1), 0.07, tumble=True)),
+        cuboid(around(1.0, FLOOR_M - 0.3, 3.7), (0.6, 0.6, 0.5), texture(tx.terrazzo), motion((0.25, 0, 0.1), 0.03)),
+        cuboid(around(-1.35, FLOOR_M - 0.45, 4.4), (0.7, 0.9, 0.6), texture(material()), motion((0, 0, 0.25), -0.02)),
+        cuboid(around(-1.2, FLOOR_M - 0.2, 3.2), (0.4, 0.4, 0.4), texture(material()), still, 20),
+        cuboid(case_m, (1.2, 2.1, 0.35), case, still, -6),
+        cuboid(around(1.55, 0.35, 5.0), (0.95, 1.8, 0.05), stand, still, 24),
+        cuboid(around(-1.85, 0.35, 3.9), (0.05, 1.8, 1.1), white, still, -8),
+        cuboid(table_m, (1.2, 0.05, 0.7), oak),
+        cuboid(around(0.45, -0.1, 2.05), (0.02, 3.2, 0.02), barber, motion((0.06, 0, 0))),
+        cuboid(around(-0.95, -0.1, 2.9), (0.035, 3.2, 0.035), metal, still, 0, 3),
+        cuboid(around(1.3, -0.1, 3.1), (0.05, 3.2, 0.05), barber, still, 0, -2),
+        cuboid(around(-0.25, -0.1, 4.0), (0.03, 3.2, 0.03), metal, motion((0.2, 0, 0))),
     ]
-    cuboids += [cuboid((0.35 + dx, (0.45 + FLOOR_M) / 2, 4.7), (0.05, FLOOR_M - 0.45, 0.5), metal) for dx in (-0.5, 0.5)]
+    for dx in (-0.5, 0.5):
+        leg_m = table_m[0] + dx, (0.45 + FLOOR_M) / 2, table_m[2]
+        cuboids.append(cuboid(leg_m, (0.05, FLOOR_M - 0.45, 0.5), metal))
     balls = (
-        Ball((side * 0.62, 0.22, 1.55), 0.15, texture(tx.terrazzo), motion((0.12, 0.16, 0.22), 0.12, tumble=True)),
-        Ball((side * -0.3, FLOOR_M - 0.24, 3.2), 0.24, texture(tx.poster), motion((0.5, 0, 0.1), 0.1, tumble=True)),
-        Ball((side * 0.3, 0.45 - 0.175, 4.7), 0.15, texture(tx.checker), motion((0.2, 0, 0), 0.08)),
-        Ball((side * -0.2, -0.75, 3.6), 0.2, texture(tx.tiles), motion((0.15, 0.2, 0.3), 0.05, tumble=True)),
-        Ball((side * 0.75, -0.95, 5.2), 0.22, texture(tx.plain, 64, 64), motion((0.1, 0.15, 0.2), 0.05)),
+        ball(around(0.62, 0.22, 1.55), 0.15, texture(tx.terrazzo), motion((0.12, 0.16, 0.22), 0.12, tumble=True)),
+        ball(around(-0.3, FLOOR_M - 0.24, 3.2), 0.24, texture(tx.poster), motion((0.5, 0, 0.1), 0.1, tumble=True)),
+        ball((table_m[0], 0.45 - 0.175, table_m[2]), 0.15, texture(tx.checker), motion((0.2, 0, 0), 0.08)),
+        ball(around(-0.2, -0.75, 3.6), 0.2, texture(tx.tiles), motion((0.15, 0.2, 0.3), 0.05, tumble=True)),
+        ball(around(0.75, -0.95, 5.2), 0.22, texture(tx.plain, 64, 64), motion((0.1, 0.15, 0.2), 0.05)),
     )
     sway = motion((0.14, 0.05, 0.12)), motion((np.deg2rad(1.0), np.deg2rad(3.0), np.deg2rad(0.6)))
     return build_room(rng, side, palette), tuple(cuboids), balls, sway
