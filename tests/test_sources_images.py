@@ -102,11 +102,11 @@ def test_equal_counts_with_different_numbers_are_not_paired_blindly() -> None:
         open_source("left,right")
 
 
-@pytest.mark.parametrize(("uri", "said"), [("left,right", r"holds no images"), ("%d.png,r%d.png", r"no file fits")])
-def test_nothing_there(uri: str, said: str) -> None:
+@pytest.mark.parametrize("uri", ["left,right", "%d.png,r%d.png"])
+def test_nothing_there(uri: str) -> None:
     Path("left").mkdir()
     Path("right").mkdir()
-    with pytest.raises(SourceError, match=said):
+    with pytest.raises(SourceError, match=r"no image fits this folder or pattern"):
         open_source(uri)
 
 

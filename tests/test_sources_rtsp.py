@@ -105,6 +105,11 @@ def test_nobody_there_is_one_sentence() -> None:
             open_source(f"rtsp://127.0.0.1:{port}/left,rtsp://127.0.0.1:{port}/right", CAPTURE)
 
 
+def test_passwords_are_not_shown() -> None:
+    shown = rtsp.without_password("rtsp://me:p,w@cam/l?x=a@b,rtsps://you@cam/r")
+    assert shown == "rtsp://cam/l?x=a@b,rtsps://cam/r"
+
+
 @given(st.lists(st.floats(0, 0.2), min_size=30, max_size=60), st.floats(-5e-5, 5e-5))
 def test_the_arrival_clock_takes_the_jitter_out(delays_s: list[float], drift: float) -> None:
     """Stamps keep the stream's own spacing as soon as one image came with little delay."""

@@ -64,8 +64,8 @@ class AvClip:
         try:
             self._container = av.open(path)
         except av.FFmpegError as e:
-            hint = "; a recorder that is killed leaves such a file" if "moov" in str(e) or e.errno == 1094995529 else ""
-            raise _unreadable(path, f"{e.strerror}{hint}") from None
+            killed = " or its recorder was killed before it finished the file" if isinstance(e, av.InvalidDataError) else ""
+            raise _unreadable(path, f"{(e.strerror or str(e)).lower()}{killed}") from None
         if not self._container.streams.video:
             self._container.close()
             raise _unreadable(path, "it holds no video stream")

@@ -111,20 +111,23 @@ def read_image(file: Path) -> np.ndarray:
 
 def list_images(path: str) -> list[Path]:
     """The files a name, folder or %d pattern stands for, in order of their numbers. Raises SourceError."""
-    place = Path(path)
-    if place.is_dir():
-        found = [f for f in place.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".")]
-        if not found:
-            raise SourceError(f"{show(path)}: the folder holds no images; look with: ls {show(path)}")
-    elif place.exists():
-        found = [place]
-    else:
-        before, after = (re.escape(part) for part in PATTERN.split(place.name, maxsplit=1))
-        wanted = re.compile(f"{before}\\d+{after}")
-        found = [f for f in place.parent.iterdir() if wanted.fullmatch(f.name)]
-        if not found:
-            raise SourceError(f"{show(path)}: no file fits this pattern; look with: ls {show(str(place.parent))}")
+    try:
+        found = _matching(Path(path))
+    except OSError as e:
+        raise SourceError(f"{show(path)}: cannot be listed ({e.strerror}); look with: ls -ld {show(path)}") from None
+    if not found:
+        raise SourceError(f"{show(path)}: no image fits this folder or pattern; look with: ls {show(str(Path(path).parent))}")
     return sorted(found, key=lambda f: [int(p) if p.isdecimal() else p for p in re.split(r"([0-9]+)", f.name)])
+
+
+def _matching(place: Path) -> list[Path]:
+    if place.is_dir():
+        return [f for f in place.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".")]
+    if place.exists():
+        return [place]
+    before, after = (re.escape(part) for part in PATTERN.split(place.name, maxsplit=1))
+    wanted = re.compile(f"{before}\\d+{after}")
+    return [f for f in place.parent.iterdir() if wanted.fullmatch(f.name)]
 
 
 def pair_files(names: tuple[str, ...], eyes: list[list[Path]]) -> list[tuple[Path, ...]]:

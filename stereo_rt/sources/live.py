@@ -58,7 +58,7 @@ class LiveSource:
         self._mailbox: Latest[StereoFrame] = Latest()
         self._queue: PairQueue[Shot] = PairQueue(capture.max_skew_ms)
         self._lock = threading.Lock()
-        self._pairs = 0
+        self._pairs = self._unpaired_at_start = 0
         self._first_index: int | None = None
         self._withheld = ""
         self._pair_ns = time.monotonic_ns()
@@ -79,7 +79,11 @@ class LiveSource:
     def status(self) -> SourceStatus:
         detail = self._trouble()
         state: SourceState = "ended" if self._closed else "stale" if detail else "ok"
-        return SourceStatus(state, detail, sum(c.reopened for c in self._cameras), self._queue.pairer.unpaired)
+        return SourceStatus(state, detail, sum(c.reopened for c in self._cameras), self._unpaired)
+
+    @property
+    def _unpaired(self) -> int:
+        return self._queue.pairer.unpaired - self._unpaired_at_start
 
     def read(self, timeout_s: float) -> StereoFrame | None:
         try:
@@ -114,7 +118,7 @@ class LiveSource:
         except TimeoutError:
             why = self._withheld or f"{self._trouble() or 'nothing arrived'}; {silent}"
             raise SourceError(f"{self.name}: opened, but no pair came: {why}") from None
-        self._queue.pairer.unpaired = 0  # one camera starts before the other
+        self._unpaired_at_start = self._queue.pairer.unpaired  # one camera starts before the other
         return frame.size
 
     def _split(self, shot: Shot) -> None:

@@ -14,7 +14,8 @@ class Pairer:
     """Walks two streams in order of time; the caller takes a new image for the eye that was dropped or used.
 
     A pair is accepted when its skew is within max_skew_ms and no more than half a frame period, beyond which the
-    neighbouring image would fit better. unpaired counts images given up.
+    neighbouring image would fit better. unpaired counts images given up; least_skew_ms is the smallest difference met
+    since the last pair.
     """
 
     def __init__(self, max_skew_ms: float) -> None:
@@ -32,6 +33,7 @@ class Pairer:
         self.least_skew_ms = min(skew_ms, skew_ms if self.least_skew_ms is None else self.least_skew_ms)
         half_ms = median(self._periods_ns) / 2e6 if self._periods_ns else float("inf")
         if skew_ms <= self.max_skew_ms and skew_ms <= half_ms:
+            self.least_skew_ms = None
             return "pair"
         self.unpaired += 1
         return "drop left" if left_ns < right_ns else "drop right"

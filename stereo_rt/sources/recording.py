@@ -7,15 +7,13 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from ..errors import SourceTimeout
 from ..frames import StereoFrame
 from .base import SourceStatus
+from .clock import FrameClock
 
 if TYPE_CHECKING:
     from ..calib.rig import StereoRig
     from ..geometry import RectifiedRig
-
-_LATE_NS = 250_000_000
 
 
 class Reel(Protocol):
@@ -53,14 +51,12 @@ class Recording:
         self.length = None if loop else reel.length
         self._reel = reel
         self._loop = loop
-        self._realtime = realtime
+        self._clock = FrameClock() if realtime else None
         self._lock = threading.Lock()
-        self._closed = threading.Event()
         self._ended = False
         self._held: StereoFrame | None = None  # read ahead of its time
         self._offset_ns = self._offset_index = 0
         self._last: StereoFrame | None = None
-        self._origin_ns: int | None = None
 
     @property
     def status(self) -> SourceStatus:
@@ -71,17 +67,16 @@ class Recording:
         if frame is None:
             self._ended = True
             return None
-        if self._realtime:
-            wait_ns = self._due_ns(frame.stamp_ns) - time.monotonic_ns()
-            if wait_ns > 0 and self._closed.wait(min(wait_ns / 1e9, timeout_s)):
+        if self._clock is not None:
+            self._held = frame
+            if self._clock.wait_for(frame.stamp_ns / 1e9, timeout_s) is None:
                 return None
-            if wait_ns > timeout_s * 1e9:
-                self._held = frame
-                raise SourceTimeout(f"{self.name}: the next frame is due in {wait_ns / 1e9 - timeout_s:.1f} s")
+            self._held = None
         return replace(frame, arrived_ns=time.monotonic_ns())
 
     def close(self) -> None:
-        self._closed.set()
+        if self._clock is not None:
+            self._clock.stop()
         with self._lock:
             self._ended = True
             self._reel.close()
@@ -103,10 +98,3 @@ class Recording:
         self._reel.rewind()
         self._offset_index = last.index + 1
         self._offset_ns = last.stamp_ns + round(1e9 / (self.fps or 10.0))
-
-    def _due_ns(self, stamp_ns: int) -> int:
-        """When to show a frame; after a pause playing goes on from here instead of rushing to catch up."""
-        now = time.monotonic_ns()
-        if self._origin_ns is None or now - (self._origin_ns + stamp_ns) > _LATE_NS:
-            self._origin_ns = now - stamp_ns
-        return self._origin_ns + stamp_ns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
+import re
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -32,8 +32,15 @@ DRIFT = 1e-4
 def open_rtsp(uri: SourceUri, capture: CaptureConfig) -> LiveSource:
     """Raises SourceError when a stream cannot be opened; one that is lost later is opened again."""
     device = AvStream if importlib.util.find_spec("av") else _cv_stream
-    feeds = [Feed(url, partial(device, url, capture.timeout_s)) for url in uri.paths]
-    return LiveSource(uri.text, feeds, capture, layout=uri.layout, silent="check with: ffprobe -rtsp_transport tcp URL")
+    feeds = [Feed(without_password(url), partial(device, url, capture.timeout_s)) for url in uri.paths]
+    return LiveSource(
+        without_password(uri.text), feeds, capture, layout=uri.layout, silent="check with: ffprobe -rtsp_transport tcp URL"
+    )
+
+
+def without_password(text: str) -> str:
+    """Addresses as they may be shown and logged."""
+    return re.sub(r"(?<=://)[^/@\s]*@", "", text)
 
 
 class ArrivalClock:
@@ -75,7 +82,7 @@ class AvStream:
             self._container = av.open(self._url, options=OPTIONS, timeout=(3 * self._timeout_s, self._timeout_s))
             stream = self._container.streams.video[0]
         except IndexError:
-            raise SourceError(f"{self._url}: the stream holds no video") from None
+            raise SourceError(f"{without_password(self._url)}: the stream holds no video") from None
         except av.FFmpegError as e:
             raise SourceError(_refused(self._url, e.strerror)) from None
         stream.thread_type = "SLICE"  # frame threads would hold frames back
@@ -108,11 +115,11 @@ class AvStream:
 
 
 def _cv_stream(url: str, timeout_s: float) -> Device:
-    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "|".join(f"{k};{v}" for k, v in OPTIONS.items()))
+    # Its options can be set for the whole process only, where they would spoil videos; its own choice is TCP too.
     timeout_ms = round(timeout_s * 1000)
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 3 * timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms]
     return CvDevice(lambda: cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits), lambda: _refused(url, "no stream"))
 
 
 def _refused(url: str, why: str | None) -> str:
-    return f"{url}: cannot be opened ({why}); check address, user and network with: ffprobe -rtsp_transport tcp {url}"
+    return f"{without_password(url)}: cannot be opened ({why}); check it with: ffprobe -rtsp_transport tcp URL"
