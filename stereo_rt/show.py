@@ -41,9 +41,9 @@ def show(open_pipeline: Callable[[Viewer, Recorder], Pipeline], cfg: Config, *, 
         {"window": _in_window, "web": _on_page, "nothing": _unseen}[choose(cfg.view, say)](pipeline, viewer, cfg, say)
     except KeyboardInterrupt:
         log.info("stopped")
-    finally:
+    finally:  # also on SIGTERM: threads that die with the interpreter leave files unfinished
         pipeline.stop()
-    pipeline.wait()
+        pipeline.wait()
     return viewer
 
 
