@@ -165,6 +165,38 @@ def test_a_file_that_is_no_network_is_one_sentence(tmp_path: Path) -> None:
         assert "\n" not in str(e.value)
 
 
+def foreign_network(file: Path, inputs: tuple[str, str], output: str, grid: tuple[int, int] = (64, 32)) -> None:
+    """Somebody else's ONNX file: 'disparity' is a tenth of the first image's mean over colours, no confidence, no metadata."""
+    onnx_ = pytest.importorskip("onnx")
+    helper, kind = onnx_.helper, onnx_.TensorProto.FLOAT
+    width, height = grid
+    images = [helper.make_tensor_value_info(name, kind, (1, 3, height, width)) for name in inputs]
+    maps = [helper.make_tensor_value_info(output, kind, (1, height, width))]
+    nodes = [
+        helper.make_node("ReduceMean", [inputs[0]], ["mean"], axes=[1], keepdims=0),
+        helper.make_node("Mul", ["mean", "ten"], [output]),
+    ]
+    ten = helper.make_tensor("ten", kind, (), [10.0])
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", images, maps, [ten]), opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    )
+    onnx_.save(model, file)
+
+
+@pytest.mark.parametrize(("inputs", "value_px"), [(("left", "right"), 2.0), (("right", "left"), 4.0), (("a", "b"), 2.0)])
+def test_somebody_elses_network_runs(inputs: tuple[str, str], value_px: float, tmp_path: Path) -> None:
+    """Named inputs get the right eye, wherever they stand; values scale with the width; confidence is said to be missing."""
+    file = tmp_path / "theirs.onnx"
+    foreign_network(file, inputs, "out")
+    matcher = create_matcher(MatchConfig(model=str(file)))
+    assert (matcher.spec.width, matcher.spec.height, matcher.spec.has_confidence) == (64, 32, False)
+    left, right = np.full((64, 128, 3), 51, np.uint8), np.full((64, 128, 3), 102, np.uint8)  # 0.2 and 0.4
+    out = matcher(left, right)
+    matcher.close()
+    np.testing.assert_allclose(out.disparity_px, 2 * value_px, rtol=1e-5)
+    assert (out.confidence[:, :2] == 0).all() and (out.confidence[:, 12:] == 1).all()
+
+
 def test_backends_and_devices_that_are_not_there_are_one_sentence() -> None:
     with pytest.raises(ModelError, match="tensorrt backend"):
         create_matcher(MatchConfig(backend="tensorrt"))

@@ -1,0 +1,124 @@
+"""The student in torch: its parts against naive twins, folding, and the way into an ONNX file and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+
+from stereo_rt.config import MatchConfig  # noqa: E402
+from stereo_rt.engine.export import export_onnx  # noqa: E402
+from stereo_rt.errors import ModelError  # noqa: E402
+from stereo_rt.matchers import create_matcher  # noqa: E402
+from stereo_rt.nets.student import SIZES, Student, correlate, upsample4  # noqa: E402
+from stereo_rt.nets.weights import load_student  # noqa: E402
+
+PLAIN = """
+    Abs Add AveragePool Cast Clip Concat Conv DepthToSpace Div Exp GreaterOrEqual LessOrEqual MatMul Mul Pad Reciprocal
+    ReduceMax ReduceMean ReduceSum Relu Reshape Resize Sigmoid Slice Split Sqrt Sub Transpose Unsqueeze
+"""
+
+
+def made_up(size: str, seed: int = 0) -> Student:
+    """A student with random weights and batch-norm statistics."""
+    torch.manual_seed(seed)
+    net = Student(SIZES[size])
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.2, 0.2)
+            module.running_var.uniform_(0.5, 1.5)
+    return net.eval().requires_grad_(False)
+
+
+def pair(width: int, height: int) -> tuple[torch.Tensor, torch.Tensor]:
+    image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1))
+    return image, torch.roll(image, -6, 3)
+
+
+def test_correlation_equals_a_naive_loop() -> None:
+    rng = np.random.default_rng(0)
+    bins, groups = 5, 2
+    x = rng.normal(size=(2, 6, 3, 9)).astype(np.float32)
+    got = correlate(torch.from_numpy(x), bins, groups).numpy()
+    left, right = x.reshape(2, groups, 3, 3, 9)
+    left, right = (v / np.sqrt((v * v).mean(1, keepdims=True) + 1e-3) for v in (left, right))
+    for group in range(groups):
+        for d in range(bins):
+            channel = got[0, group * bins + bins - 1 - d]
+            expected = np.zeros((3, 9), np.float32)
+            expected[:, d:] = (left[group, :, :, d:] * right[group, :, :, : 9 - d]).mean(0)
+            np.testing.assert_allclose(channel, expected, atol=1e-5)
+
+
+def test_upsampling_is_a_convex_blend() -> None:
+    coarse = torch.full((1, 1, 4, 5), 7.0)
+    assert torch.allclose(upsample4(coarse, torch.randn(1, 144, 4, 5)), torch.full((1, 1, 16, 20), 7.0))
+    step = torch.cat([torch.full((1, 1, 4, 3), 2.0), torch.full((1, 1, 4, 2), 30.0)], 3)
+    fine = upsample4(step, torch.randn(1, 144, 4, 5))
+    assert fine.min() >= 2 - 1e-4 and fine.max() <= 30 + 1e-4
+    assert torch.allclose(fine[..., :8], torch.tensor(2.0))
+
+
+def test_the_window_ignores_a_second_peak() -> None:
+    """Two surfaces in one cell: the full expectation lies between them, the windowed one on the likelier."""
+    bins = SIZES["p"].max_disparity_px // 2
+    p = torch.zeros(1, bins, 1, 1)
+    near, far = bins - 1 - 60, bins - 1 - 10  # channels of bins 60 and 10
+    p[0, near], p[0, far] = 0.6, 0.4
+    assert made_up("p").expectation(p).item() == pytest.approx(2 * (0.6 * 60 + 0.4 * 10))
+    assert made_up("p_window").expectation(p).item() == pytest.approx(2 * 60)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_folding_changes_nothing(size: str) -> None:
+    net, images = made_up(size), pair(128, 64)
+    before = net(*images)
+    after = net.folded()(*images)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules())
+    for a, b in zip(before, after, strict=True):
+        assert torch.allclose(a, b, atol=2e-3)
+
+
+@pytest.mark.parametrize(("size", "grid"), [("p", (128, 64)), ("p_window", (64, 96))])
+def test_export_keeps_names_and_values_at_any_size(size: str, grid: tuple[int, int], tmp_path: Path) -> None:
+    net, file = made_up(size).folded(), tmp_path / "net.onnx"
+    facts = {"name": "net", "student_size": size, "input_size": f"{grid[0]}x{grid[1]}", "max_disparity_px": "192"}
+    export_onnx(net, file, grid, facts)
+
+    model = onnx.load(file)
+    assert {p.key: p.value for p in model.metadata_props} == facts
+    assert [o.version for o in model.opset_import] == [17]
+    assert {node.op_type for node in model.graph.node} <= set(PLAIN.split())
+    back, _ = load_student(file)
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, back.state_dict()[name]), name
+
+    frame = (pair(*grid)[0][0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    maps = {}
+    for backend in ("onnx", "torch"):
+        matcher = create_matcher(MatchConfig.model_validate({"model": str(file), "backend": backend, "device": "cpu"}))
+        assert (matcher.spec.width, matcher.spec.height, matcher.spec.max_disparity_px) == (*grid, 192)
+        maps[backend] = matcher(frame, frame)
+        matcher.close()
+    assert np.abs(maps["onnx"].disparity_px - maps["torch"].disparity_px).mean() < 5e-3
+
+
+def test_sizes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="multiples of 32"):
+        export_onnx(made_up("p").folded(), tmp_path / "net.onnx", (100, 64), {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_torch_backend_wants_our_own_networks(tmp_path: Path) -> None:
+    file = tmp_path / "junk.onnx"
+    file.write_bytes(b"not a network at all")
+    with pytest.raises(ModelError, match=r"not an ONNX file|not one of our own"):
+        load_student(file)
+    graph = onnx.helper.make_graph([], "g", [], [])
+    onnx.save(onnx.helper.make_model(graph), file)
+    with pytest.raises(ModelError, match="not one of our own networks"):
+        load_student(file)
