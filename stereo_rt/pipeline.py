@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -26,20 +26,12 @@ from .gate import Gate
 from .geometry import RectifiedRig
 from .matchers.base import Matcher, MatcherSpec
 from .post import Post, mirrored
-from .sinks.base import Sink
+from .sinks.base import FrameSink, Sink
 from .sources.base import Source, SourceStatus
 from .status import Figures, State, Status
 from .timing import StageTimer
 
 log = logging.getLogger(__name__)
-
-
-class FrameSink(Protocol):
-    """Sees every captured pair before rectification: a recorder."""
-
-    def write(self, frame: StereoFrame) -> None: ...
-
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)

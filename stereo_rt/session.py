@@ -19,8 +19,8 @@ from .geometry import RectifiedRig
 from .matchers import create_matcher
 from .matchers.base import MatcherSpec
 from .matchers.grid import content_size
-from .pipeline import FrameSink, Pipeline, Plan
-from .sinks.base import Sink
+from .pipeline import Pipeline, Plan
+from .sinks.base import FrameSink, Sink
 from .sources import open_source
 from .sources.base import Source
 

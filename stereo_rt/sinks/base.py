@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from ..frames import DepthResult
+from ..frames import DepthResult, StereoFrame
 
 
 @runtime_checkable
@@ -22,3 +22,11 @@ class Sink(Protocol):
     def close(self) -> None:
         """Finish what is being written. Called once, also after an error elsewhere; whole files stay behind."""
         ...
+
+
+class FrameSink(Protocol):
+    """Sees every captured pair before rectification: a recorder. Runs behind a channel of its own, which loses nothing."""
+
+    def write(self, frame: StereoFrame) -> None: ...
+
+    def close(self) -> None: ...
