@@ -52,10 +52,8 @@ def test_two_pipelines_are_paired() -> None:
 @pytest.mark.system
 def test_one_pipeline_with_both_eyes_is_split_and_swapped() -> None:
     bars = "videotestsrc is-live=true pattern=smpte ! video/x-raw,width=640,height=240"  # brighter on the left
-    for swap in (False, True):
-        run = play(f"gst://{bars}?layout=sbs", 2, swap=swap)
-        assert all(f["size"] == [320, 240] for f in run["seen"])
-        assert all((f["left"] < f["right"] - 20) == swap for f in run["seen"])
+    run = play(f"gst://{bars}?layout=sbs", 3, swap=True)
+    assert all(f["size"] == [320, 240] and f["left"] < f["right"] - 20 for f in run["seen"])
 
 
 @pytest.mark.system
@@ -65,22 +63,23 @@ def test_a_pipeline_that_ends_is_started_again() -> None:
 
 
 @pytest.mark.system
-@pytest.mark.parametrize(
-    "pipeline", ["nosuchelement", "videotestsrc ! nosuchelement", "videotestsrc ! video/x-raw,format=NOPE"]
-)
-def test_a_pipeline_that_does_not_start_is_one_sentence(pipeline: str) -> None:
-    """OpenCV before 4.7 hangs on some of them for ever; the source does not."""
+def test_a_pipeline_that_does_not_start_is_one_sentence() -> None:
+    """OpenCV before 4.7 hangs for ever on the first of them; the source does not."""
+    pipelines = ["nosuchelement", "videotestsrc ! nosuchelement", "videotestsrc ! video/x-raw,format=NOPE"]
     said = run_with_system_opencv(
         f"""{PLAY}
-try:
-    open_source({f"gst://{pipeline} || videotestsrc"!r}, CaptureConfig(timeout_s=0.5))
-except SourceError as e:
-    print(e, flush=True)
+for pipeline in {pipelines!r}:
+    try:
+        open_source(f"gst://{{pipeline}} || videotestsrc", CaptureConfig(timeout_s=0.5))
+    except SourceError as e:
+        print(e, flush=True)
 import os
 os._exit(0)
 """
     )
-    assert "does not start" in said or "does not open within" in said
+    lines = said.splitlines()
+    assert len(lines) == 3
+    assert all("does not start" in line or "does not open within" in line for line in lines)
 
 
 def test_without_gstreamer_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
