@@ -65,7 +65,8 @@ def color_index(values: np.ndarray, low: float, high: float, valid: np.ndarray |
     scaled += np.float32(1.5)
     np.clip(scaled, 1, 255, out=scaled)
     known = np.isfinite(values) if valid is None else valid & np.isfinite(values)
-    return np.where(known, scaled, np.float32(0)).astype(np.uint8)
+    with np.errstate(invalid="ignore"):  # NaN becomes any number here, and 0 in the next line
+        return scaled.astype(np.uint8) * known
 
 
 def colorize(
