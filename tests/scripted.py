@@ -25,7 +25,8 @@ class ScriptedCamera:
 
     All cameras tick together, on multiples of PERIOD_S of the monotonic clock. late_s delays the ticks of this one.
     plugged: False refuses connections and breaks existing ones. silent: grab() gives up after its time-out.
-    hung: grab() never comes back until release_hung is set. limits: settings it insists on, by property.
+    hung: grab() never comes back until release_hung is set. broken: retrieve() raises as OpenCV does.
+    limits: settings it insists on, by property.
     """
 
     def __init__(self, size: tuple[int, int] = (64, 48), *, late_s: float = 0.0) -> None:
@@ -33,6 +34,7 @@ class ScriptedCamera:
         self.late_s = late_s
         self.plugged = True
         self.silent = False
+        self.broken = False
         self.hung = False
         self.release_hung = threading.Event()
         self.limits: dict[int, float] = {}
@@ -75,6 +77,8 @@ class ScriptedCapture:
         return self._opened
 
     def retrieve(self) -> tuple[bool, np.ndarray]:
+        if self._camera.broken:
+            raise cv2.error("the image does not fit its buffer")
         width, height = self._camera.size
         return True, np.full((height, width, 3), self._tick % 251, np.uint8)
 

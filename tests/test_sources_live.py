@@ -134,6 +134,15 @@ def test_a_stalled_camera_is_connected_again(rig: Rig) -> None:
     next_frame(source)
 
 
+def test_an_opencv_that_raises_is_connected_again(rig: Rig) -> None:
+    source = rig.open()
+    next_frame(source)
+    rig.left.broken = True
+    wait_for(lambda: "does not fit its buffer" in source.status.detail, "the reason")
+    rig.left.broken = False
+    wait_for(lambda: source.status.state == "ok" and source.status.reopened == 1, "back")
+
+
 def test_a_driver_that_hangs_is_left_behind(rig: Rig) -> None:
     source = rig.open(CAPTURE.model_copy(update={"timeout_s": 0.1}))
     next_frame(source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -70,13 +71,17 @@ def next_frame(source: Source) -> StereoFrame:
     return found[0]
 
 
-@pytest.mark.system
-@pytest.mark.parametrize("decoder", ["pyav", "opencv"])
-def test_a_pair_of_streams_survives_its_server(server: Server, decoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def choose(decoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if decoder == "pyav":
         pytest.importorskip("av")
     else:
         monkeypatch.setattr(rtsp.importlib.util, "find_spec", lambda name: None)
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("decoder", ["pyav", "opencv"])
+def test_a_pair_of_streams_survives_its_server(server: Server, decoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    choose(decoder, monkeypatch)
     source = open_source(server.uri, CAPTURE)
     try:
         frames = [next_frame(source) for _ in range(15)]
@@ -93,6 +98,22 @@ def test_a_pair_of_streams_survives_its_server(server: Server, decoder: str, mon
         after = next_frame(source)
         assert after.size == (320, 240) and after.stamp_ns > frames[-1].stamp_ns
         assert source.status.reopened >= 2
+    finally:
+        source.close()
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("decoder", ["pyav", "opencv"])
+def test_streams_that_freeze_are_taken_up_again(server: Server, decoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    choose(decoder, monkeypatch)
+    source = open_source(server.uri, CAPTURE.model_copy(update={"timeout_s": 1.0}))
+    try:
+        before = next_frame(source)
+        server.process.send_signal(signal.SIGSTOP)  # the connections stay open, and silent
+        wait_for(lambda: source.status.state == "stale", "stale", limit_s=40)
+        server.process.send_signal(signal.SIGCONT)
+        wait_for(lambda: source.status.state == "ok", "ok again", limit_s=40)
+        assert next_frame(source).index > before.index
     finally:
         source.close()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 
 from ..errors import SourceError
@@ -91,7 +93,9 @@ class CvDevice:
 
     def grab(self) -> bool:
         assert self._capture is not None
-        if not self._capture.grab():
+        with _lost_where_opencv_fails():
+            grabbed = self._capture.grab()
+        if not grabbed:
             return False
         self._stamp_ns = self._arrived_ns = time.monotonic_ns()
         if self._stamp_of:
@@ -100,10 +104,20 @@ class CvDevice:
 
     def retrieve(self) -> Shot | None:
         assert self._capture is not None
-        ok, image = self._capture.retrieve()
+        with _lost_where_opencv_fails():
+            ok, image = self._capture.retrieve()
         return Shot(image, self._stamp_ns, self._arrived_ns) if ok and image is not None and image.size else None
 
     def close(self) -> None:
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+
+
+@contextmanager
+def _lost_where_opencv_fails() -> Iterator[None]:
+    """A camera that changes under its driver can make OpenCV raise; a new connection puts it right."""
+    try:
+        yield
+    except cv2.error as e:
+        raise SourceError(f"OpenCV gave up: {' '.join(str(e.err or e).split())}") from None

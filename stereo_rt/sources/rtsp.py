@@ -77,7 +77,7 @@ class AvStream:
     def open(self) -> None:
         import av
 
-        self._error = av.FFmpegError
+        self._error, self._damaged = av.FFmpegError, av.InvalidDataError
         try:
             self._container = av.open(self._url, options=OPTIONS, timeout=(3 * self._timeout_s, self._timeout_s))
             stream = self._container.streams.video[0]
@@ -86,7 +86,7 @@ class AvStream:
         except av.FFmpegError as e:
             raise SourceError(_refused(self._url, e.strerror)) from None
         stream.thread_type = "SLICE"  # frame threads would hold frames back
-        self._frames = self._container.decode(stream)
+        self._frames = self._decode(stream)
 
     def grab(self) -> bool:
         try:
@@ -101,6 +101,13 @@ class AvStream:
             stamp_ns = self._clock.stamp_ns(round(frame.pts * frame.time_base * 1_000_000_000), arrived_ns)
         self._grabbed = frame, stamp_ns, arrived_ns
         return True
+
+    def _decode(self, stream: Any) -> Iterator[Any]:
+        for packet in self._container.demux(stream):
+            try:
+                yield from packet.decode()
+            except self._damaged:
+                continue  # until the next key frame; the connection is sound
 
     def retrieve(self) -> Shot | None:
         assert self._grabbed is not None
