@@ -113,7 +113,7 @@ def test_one_rich_frame_is_enough() -> None:
 def test_poor_frames_are_gathered_until_they_suffice() -> None:
     inspect = RectificationProbe()
     left, right = pair(dy_px=1.2)
-    left, right = left[:100, :240], right[:100, :240]
+    left, right = left[:90, :200], right[:90, :200]
     opinions = [inspect(frame(left, right)) for _ in range(40)]
     first = next(i for i, opinion in enumerate(opinions) if opinion is not None)
     assert first >= inspect.EVERY and opinions[first]

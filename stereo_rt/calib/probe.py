@@ -83,7 +83,9 @@ class RectificationProbe:
 
     EVERY = 5
     """Frames between looks: neighbours show the same things."""
-    ENOUGH = 250
+    ENOUGH = 120
+    """Matches for a verdict, if they agree to SIGMA_PX."""
+    SIGMA_PX = 0.1
     MAX_LOOKS = 20
 
     def __init__(self) -> None:
@@ -98,9 +100,9 @@ class RectificationProbe:
         if frame.size != self._size:
             self._looks, self._size = [], frame.size
         self._looks.append(match_corners(frame.left, frame.right))
-        if sum(map(len, self._looks)) < self.ENOUGH and len(self._looks) < self.MAX_LOOKS:
-            return None
-        return advice(self.probe)
+        probe = self.probe
+        settled = probe.matches >= self.ENOUGH and probe.vertical_sigma_px <= self.SIGMA_PX
+        return advice(probe) if settled or len(self._looks) >= self.MAX_LOOKS else None
 
     @property
     def probe(self) -> Probe:

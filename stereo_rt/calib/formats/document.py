@@ -17,8 +17,8 @@ import yaml
 
 from ...errors import CalibrationError
 
-MAX_BYTES = 1 << 20
-"""Real calibrations take a few kB."""
+MAX_BYTES = 1 << 18
+"""Real calibrations take a few kB; the YAML parser takes seconds for a hostile file of this size."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def load(path: Path) -> Document:
     except (OSError, ValueError) as e:
         raise CalibrationError(f"{path.name} cannot be read ({getattr(e, 'strerror', None) or e}); check the path") from None
     if len(data) > MAX_BYTES:
-        raise CalibrationError(f"{path.name} is larger than {MAX_BYTES >> 20} MiB, which no calibration is; check the path")
+        raise CalibrationError(f"{path.name} is larger than {MAX_BYTES >> 10} KiB, which no calibration is; check the path")
     if not data.strip():
         raise CalibrationError(f"{path.name} is empty; copy it again")
     try:
