@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
+import shlex
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -124,8 +125,9 @@ class _Take:
         if not self.written:
             return f"nothing was recorded to {self.path}: no frame came"
         lost = f" ({self.dropped} left out: the disk or the processor was too slow)" if self.dropped else ""
-        calib = f" --calib {self._calib_path}" if self.calibration is not None else " --rectified"
-        return f"{self.written} pairs{lost} in {self.path}; play them with: stereo-rt view '{self.path}?layout=sbs'{calib}"
+        calib = f"--calib {shlex.quote(str(self._calib_path))}" if self.calibration is not None else "--rectified"
+        source = shlex.quote(f"{self.path}?layout=sbs")
+        return f"{self.written} pairs{lost} in {self.path}; play them with: stereo-rt view {source} {calib}"
 
     @property
     def _calib_path(self) -> Path:

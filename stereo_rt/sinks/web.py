@@ -25,7 +25,7 @@ from .mjpeg import Encoder, encode
 
 PAGE = Path(__file__).with_name("page")
 DEFAULT_PORT = 8000
-HEALTHY_S = 5.0
+HEALTHY_S = 10.0
 """A loop that has been silent for longer is not healthy, whatever it says."""
 MAX_BODY = 4096
 BOUNDARY = "frame"
