@@ -24,12 +24,19 @@ def number_of(image: np.ndarray) -> int:
     return sum(int(bar > 127) << bit for bit, bar in enumerate(bars))
 
 
-def write_video(path: Path, images: Sequence[np.ndarray], stamps_ms: Sequence[int] | None = None, fps: int = 25) -> Path:
-    """With PyAV, at exactly these presentation times."""
+def write_video(
+    path: Path,
+    images: Sequence[np.ndarray],
+    stamps_ms: Sequence[int] | None = None,
+    fps: int = 25,
+    *,
+    index_first: bool = False,
+) -> Path:
+    """With PyAV, at exactly these presentation times. index_first: an .mp4 that can be cut short."""
     import av
 
     stamps_ms = stamps_ms or [round(1000 * i / fps) for i in range(len(images))]
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options={"movflags": "faststart"} if index_first else {}) as container:
         stream = container.add_stream("mpeg4", rate=fps)
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = "yuv420p"
