@@ -50,6 +50,12 @@ class Crew:
         if error is not None:
             raise error
 
+    def end_with(self, error: BaseException) -> None:
+        """Raise this in the end, but let the other threads finish what they have."""
+        with self._lock:
+            if not self.failed:
+                self.failed, self._error = True, error
+
     def _guarded(self, body: Callable[..., None], *args: object) -> None:
         try:
             body(*args)

@@ -20,7 +20,7 @@ import numpy as np
 from .channels import Channel, Closed, Latest, Lossless
 from .config import PostConfig, RunConfig
 from .crew import Crew
-from .errors import CalibrationError, SourceTimeout
+from .errors import CalibrationError, SourceError, SourceTimeout
 from .frames import Disparity, StereoFrame
 from .gate import Gate
 from .geometry import RectifiedRig
@@ -221,6 +221,9 @@ class Pipeline:
                 except SourceTimeout as e:
                     self._capture_detail = str(e)
                     continue
+                except SourceError as e:  # the frames before are whole: they are finished first
+                    self._crew.end_with(e)
+                    break
                 if frame is None:
                     break
                 self._capture_detail = ""

@@ -6,14 +6,16 @@ import logging
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from videos import number_of, numbered, write_video
 
-from stereo_rt.config import CaptureConfig
+from stereo_rt.config import CaptureConfig, Config
 from stereo_rt.errors import SourceError, SourceTimeout
 from stereo_rt.frames import StereoFrame
+from stereo_rt.session import open_session
 from stereo_rt.sources import open_source
 from stereo_rt.sources.base import Source
 from stereo_rt.sources.clip import AvClip, CvClip
@@ -123,6 +125,19 @@ def test_a_truncated_video_gives_its_frames_and_then_says_what_is_missing(tmp_pa
     assert 10 < len(frames) < N
     assert all(a == b for a, b in numbers(frames))
     assert source.status.unpaired >= N - len(frames) - 1
+
+
+def test_the_loop_finishes_every_frame_before_it_reports_a_truncated_video(tmp_path: Path) -> None:
+    pair = [write_video(tmp_path / f"{eye}.mp4", [numbered(i) for i in range(N)], index_first=True) for eye in "ab"]
+    pair[1].write_bytes(pair[1].read_bytes()[: pair[1].stat().st_size * 6 // 10])
+    seen: list[int] = []
+    slow = SimpleNamespace(name="slow", lossless=True, close=lambda: None)
+    slow.write = lambda result: (time.sleep(0.02), seen.append(result.index))
+    cfg = Config.model_validate({"match": {"backend": "sgbm"}, "calib": {"rectified": True, "probe": False}})
+    with pytest.raises(SourceError, match=r"ends after (\d+) of") as caught:
+        open_session(f"{pair[0]},{pair[1]}", cfg, offline=True, sinks=[slow]).run()
+    assert f"ends after {len(seen)} of the {N} frames" in str(caught.value)
+    assert seen == list(range(len(seen)))
 
 
 def test_a_video_without_its_index_is_refused(left: Path) -> None:
