@@ -22,6 +22,11 @@ from .sources.synthetic import SyntheticCamera
 from .status import Status
 
 
+FPS = 15.0
+CYCLE_FRAMES = 45
+"""The camera's frames are drawn once and repeated, so that the processor is left to the network."""
+
+
 @dataclass(frozen=True)
 class Assessment:
     """One frame against the truth.
@@ -60,7 +65,8 @@ def run_demo(cfg: Config, folder: Path, *, seed: int, say: Callable[[str], None]
     Raises StereoError when it was left before the first frame.
     """
     size = (cfg.capture.width or 640, cfg.capture.height or 480)
-    camera = SyntheticCamera(size, cfg.capture.fps or 30.0, seed=seed, raw=True, live=True)
+    say(f"drawing {CYCLE_FRAMES} frames of a room ...")
+    camera = SyntheticCamera(size, cfg.capture.fps or FPS, seed=seed, raw=True, live=True, cycle=CYCLE_FRAMES)
     viewer = show(
         lambda viewer, recorder: assemble(camera, cfg, offline=False, sinks=[viewer], frame_sinks=[recorder]), cfg, say=say
     )
