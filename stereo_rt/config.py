@@ -14,7 +14,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from . import paths
 from .errors import ConfigError
 
-_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
+# PyYAML lets KeyError, AttributeError and TypeError out on ill-typed scalars such as `!!bool x`.
+_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError, KeyError, AttributeError, TypeError)
 BACKENDS = ("auto", "onnx", "tensorrt", "torch", "sgbm")
 FORMATS = ("pfm", "png16", "npz", "depth_mm", "ply", "mp4", "mcap")
 
