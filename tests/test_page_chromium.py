@@ -43,6 +43,8 @@ SIZES = {"laptop": (1366, 768), "phone": (420, 900)}
 class Browser:
     """One tab."""
 
+    server: WebServer
+
     def __init__(self, driver_url: str, profile: Path) -> None:
         self._http = httpx.Client(base_url=driver_url, timeout=60)
         options = {"args": [*FLAGS, f"--user-data-dir={profile}"], "binary": shutil.which("chromium")}
@@ -109,6 +111,7 @@ def browser(running: tuple[Viewer, Pipeline], tmp_path_factory: pytest.TempPathF
         url = f"http://127.0.0.1:{port}"
         wait_for(lambda: answers(f"{url}/status"), "the driver", 60)
         tab = Browser(url, tmp_path_factory.mktemp("profile"))
+        tab.server = server
         tab("POST", "/url", url=server.url)
         wait_for(lambda: tab.run("document.getElementById('picture').naturalWidth") > 100, "a picture", 60)
         yield tab
@@ -225,4 +228,6 @@ def test_buttons_and_keys(browser: Browser, running: tuple[Viewer, Pipeline]) ->
     wait_for(lambda: not viewer.recording and "pairs" in browser.text("message"), "its end")
     browser.run("document.querySelector('[data-view=depth]').click()")
     wait_for(lambda: "pane=depth" in browser.run("document.getElementById('picture').src"), "one pane")
+    waiting = browser.server._encoder._waiting
+    wait_for(lambda: waiting["all"] == 0 and waiting["depth"] == 1, "the former stream is closed")
     browser.run("document.querySelector('[data-view=all]').click()")

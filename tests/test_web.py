@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -121,6 +122,26 @@ def test_healthz_and_snapshot(http: httpx.Client) -> None:
     reply = http.get("/snapshot.jpg")
     assert reply.headers["content-type"] == "image/jpeg"
     assert cv2.imdecode(np.frombuffer(reply.content, np.uint8), cv2.IMREAD_COLOR) is not None
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [("starting", 503), ("ok", 200), ("stale", 503), ("paused", 200), ("ended", 503), ("failed", 503)]
+)
+def test_health_follows_the_loop(
+    http: httpx.Client, running: tuple[Viewer, Pipeline], monkeypatch: pytest.MonkeyPatch, state: str, code: int
+) -> None:
+    status = replace(running[1].status(), state=state)
+    monkeypatch.setattr(running[1], "status", lambda: status)
+    reply = http.get("/healthz")
+    assert (reply.status_code, reply.text) == (code, state)
+
+
+def test_a_loop_that_claims_to_be_fine_and_sends_nothing_is_not_healthy(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stereo_rt.sinks.web.HEALTHY_S", -1.0)
+    reply = http.get("/healthz")
+    assert (reply.status_code, reply.text) == (503, "silent")
 
 
 def test_readout_equals_the_result(http: httpx.Client, running: tuple[Viewer, Pipeline]) -> None:
@@ -321,9 +342,11 @@ def test_after_the_end_the_page_stays_and_is_not_healthy(tmp_path: Path) -> None
             server.close()
 
 
-def test_ctrl_c_ends_the_page_and_the_process(tmp_path: Path) -> None:
-    """Also while a browser watches: exit code 0, no traceback, the last line tells what was done."""
-    command = [sys.executable, "-m", "stereo_rt", "view", CAMERA, "--backend", "sgbm", "--web", "auto"]
+@pytest.mark.parametrize(("word", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM)])
+def test_a_signal_ends_the_page_and_finishes_the_recording(tmp_path: Path, word: signal.Signals, code: int) -> None:
+    """Also while browsers watch, one of them stalled."""
+    options = ["--backend", "sgbm", "--web", "auto", "--record", "run.mkv"]
+    command = [sys.executable, "-m", "stereo_rt", "view", CAMERA, *options]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -332,11 +355,12 @@ def test_ctrl_c_ends_the_page_and_the_process(tmp_path: Path) -> None:
             wait_for(lambda: http.get("/healthz").status_code == 200, "a healthy loop", 60)
             browser = stalled_browser(int(url.rstrip("/").rpartition(":")[2]))
             assert len(pictures(http, 2)) >= 2
-            process.send_signal(signal.SIGINT)
+            process.send_signal(word)
             out, err = process.communicate(timeout=30)
             browser.close()
     finally:
         process.kill()
         process.wait()
-    assert process.returncode == 0, err
-    assert " frames, " in out and "Traceback" not in err
+    assert process.returncode == code, err
+    assert "Traceback" not in err and (code or " frames, " in out)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run.mkv", "run.mkv.calib.yaml"]

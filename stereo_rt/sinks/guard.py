@@ -18,7 +18,7 @@ from ..errors import UsageError
 TOKEN = re.compile(r"[A-Za-z0-9._~-]{8,}")
 COOKIE = "stereo_rt_token"
 HEADERS = (
-    (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'"),
+    (b"content-security-policy", b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
 )
