@@ -140,7 +140,7 @@ class ViewConfig(Section):
     colormap: Literal["turbo", "viridis", "magma", "gray"] = "turbo"
     headless: bool = False
     web: str | None = None
-    token: str | None = None
+    token: Annotated[str | None, Field(exclude=True, repr=False)] = None  # a secret: it is not saved with outputs
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 80
 
 
