@@ -80,6 +80,7 @@ def test_grammar(text: str, kind: str, paths: tuple[str, ...], options: dict[str
         ("sbs.mp4?layout", r"not key=value|does not exist"),
         ("left.mp4,right.mp4?layout=sbs", r"one path that holds both eyes"),
         ("run.mcap,left.mp4", r"holds both eyes"),
+        ("/dev/video0,/dev/video2", r"did you mean v4l2:///dev/video0,/dev/video2"),
         ("v4l2:///dev/video0", r"second eye is missing"),
         ("v4l2://camera", r"device file.*stereo-rt doctor"),
         ("v4l2:///dev/video0?fourcc=MJPEG,/dev/video2", r"fourcc=.* should be four letters"),

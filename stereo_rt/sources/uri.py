@@ -141,6 +141,8 @@ def _rtsp(text: str, rest: str) -> SourceUri:
 
 
 def _files(text: str) -> SourceUri:
+    if text.startswith("/dev/"):
+        raise SourceError(f"{show(text)}: a camera is named with its scheme; did you mean v4l2://{show(text)}?")
     names, options = _split_names(text)
     for name in names:
         if not _exists(name):
