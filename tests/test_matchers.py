@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stereo_rt.config import MatchConfig, SgbmConfig
-from stereo_rt.errors import ModelError
+from stereo_rt.errors import MissingExtra, ModelError
 from stereo_rt.frames import Disparity
 from stereo_rt.matchers import Matcher, create_matcher, onnx, sgbm
 from stereo_rt.matchers.cores import usable_cores
@@ -202,6 +203,13 @@ def test_backends_and_devices_that_are_not_there_are_one_sentence() -> None:
         create_matcher(MatchConfig(backend="tensorrt"))
     with pytest.raises(ModelError, match="device 'warp' is not known"):
         create_matcher(MatchConfig(device="warp"))
+
+
+@pytest.mark.parametrize("package", ["torch", "onnx"])
+def test_torch_without_its_extra_is_one_sentence(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)  # what `import` sees of a package that is not installed
+    with pytest.raises(MissingExtra, match=r"pip install 'stereo_rt\[train\]'"):
+        create_matcher(MatchConfig(backend="torch"))
 
 
 def test_providers_follow_the_device() -> None:
