@@ -1,1 +1,1 @@
-"""Networks in torch. Rows are built by name; the weights come from an ONNX file (weights.py)."""
+"""Networks in torch: the family of students (student.py), and their weights out of an ONNX file (weights.py)."""
