@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -39,8 +39,9 @@ def loop_command(command: Callable[..., None]) -> Callable[..., None]:
     """Give `command(..., cfg: Config)` the shared flags: it receives them resolved as its `cfg` argument."""
     own = [p for p in inspect.signature(command).parameters.values() if p.name != "cfg"]
     shared = inspect.signature(_shared).parameters
-    hints = get_type_hints(_shared, include_extras=True) | get_type_hints(
-        command, {**command.__globals__, "Config": object}, include_extras=True
+    # Not typing.get_type_hints: Python 3.10's wraps whatever defaults to None in Optional, which hides the flags' names.
+    hints = inspect.get_annotations(_shared, eval_str=True) | inspect.get_annotations(
+        command, globals={**command.__globals__, "Config": object}, eval_str=True
     )
 
     def wrapped(**values: Any) -> None:
