@@ -114,7 +114,7 @@ def run_bench(
     source = open_source(uri, cfg.capture)
     try:
         calibration = find_calibration(cfg.calib, source)
-        held = []
+        held: list[StereoFrame] = []
         while len(held) < MEMORY_FRAMES and (frame := source.read(cfg.capture.timeout_s)) is not None:
             held.append(frame)
     finally:

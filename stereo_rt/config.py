@@ -140,7 +140,7 @@ class ViewConfig(Section):
     colormap: Literal["turbo", "viridis", "magma", "gray"] = "turbo"
     headless: bool = False
     web: str | None = None
-    token: Annotated[str | None, Field(exclude=True, repr=False)] = None  # a secret: it is not saved with outputs
+    token: Annotated[str | None, Field(repr=False)] = None
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 80
 
 
@@ -197,8 +197,9 @@ def validate(tree: Mapping[str, Any]) -> Config:
 
 
 def dump(config: Config) -> dict[str, Any]:
-    """The configuration as plain values; validate(dump(c)) == c."""
-    return config.model_dump(mode="python") | {"calib": _plain_calib(config.calib)}
+    """The configuration as plain values; validate(dump(c)) == c, but for the token: a secret is not saved with outputs."""
+    view = config.view.model_dump() | {"token": None}
+    return config.model_dump() | {"calib": _plain_calib(config.calib), "view": view}
 
 
 def to_yaml(config: Config) -> str:

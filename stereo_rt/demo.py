@@ -21,7 +21,6 @@ from .show import show
 from .sources.synthetic import SyntheticCamera
 from .status import Status
 
-
 FPS = 15.0
 CYCLE_FRAMES = 45
 """The camera's frames are drawn once and repeated, so that the processor is left to the network."""

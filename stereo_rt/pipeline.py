@@ -144,7 +144,8 @@ class Pipeline:
     def _abort(self) -> None:
         """After a failure: nothing more is read, nothing queued is worked on."""
         self.stop()
-        for channel in (self._captured, self._rectified, self._matched, *(t.channel for t in self._all_taps)):
+        channels: list[Channel[Any]] = [self._captured, self._rectified, self._matched, *(t.channel for t in self._all_taps)]
+        for channel in channels:
             channel.close(discard=True)
 
     @property
