@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ from hypothesis import settings
 
 settings.register_profile("stereo_rt", deadline=None)  # a shared machine stalls now and then
 settings.load_profile("stereo_rt")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a background job, whose commands would never hear Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPO = Path(__file__).resolve().parent.parent
 

@@ -23,12 +23,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("readme")
 
 
+@pytest.mark.timeout(330)
 @pytest.mark.parametrize(("language", "code"), BLOCKS, ids=[code.partition("\n")[0][:40] for _, code in BLOCKS])
 def test_a_block_runs(language: str, code: str, folder: Path) -> None:
     """Blocks build on the files of those before them."""
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     command = [sys.executable, "-c", code] if language == "python" else ["bash", "-euo", "pipefail", "-c", code]
-    run = subprocess.run(command, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=150)
+    run = subprocess.run(command, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "Traceback" not in run.stderr
 
