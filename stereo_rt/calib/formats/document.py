@@ -81,9 +81,13 @@ class _Loader(yaml.SafeLoader):
         pass
 
 
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> Any:
+    return loader.construct_mapping(node, deep=True)
+
+
 MATRIX_TAGS = ("opencv-matrix", "opencv-nd-matrix")
 for _tag in MATRIX_TAGS:
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", lambda loader, node: loader.construct_mapping(node, deep=True))
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _mapping)
 
 
 def _yaml(text: str) -> Any:
