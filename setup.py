@@ -27,6 +27,8 @@ EXTRAS = {
     "web": ["starlette>=0.37", "uvicorn>=0.29"],
     "window": ["pygame-ce>=2.4"],
     "video": ["av>=12"],
+    "mcap": ["mcap>=1.1", "mcap-ros2-support>=0.5"],
+    "bag": ["rosbags>=0.10"],
     "train": ["torch>=2.2", "onnx>=1.15"],
     "tensorrt": ["tensorrt>=8.6", "pycuda>=2022.2"],
     "rtx": ["tensorrt-rtx>=1.0"],
@@ -34,6 +36,8 @@ EXTRAS = {
 EXTRAS["view"] = [*EXTRAS["web"], *EXTRAS["window"], *EXTRAS["video"]]
 EXTRAS["dev"] = [
     *EXTRAS["view"],
+    *EXTRAS["mcap"],
+    *EXTRAS["bag"],
     "pytest>=8",
     "pytest-timeout>=2.3",
     "hypothesis>=6.100",
@@ -44,7 +48,7 @@ EXTRAS["dev"] = [
     "setuptools>=70.1",
     "types-PyYAML",
 ]
-EXTRAS["all"] = sorted({p for name in ("view", "train") for p in EXTRAS[name]})
+EXTRAS["all"] = sorted({p for name in ("view", "mcap", "bag", "train") for p in EXTRAS[name]})
 
 
 class BuildWithArtefacts(build_py):

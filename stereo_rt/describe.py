@@ -21,6 +21,7 @@ from .sinks.folder import FRAME_FORMATS, units
 from .sinks.manifest import NAME, read_manifest
 from .sinks.ply import read_ply
 from .sources import open_source
+from .sources.bag import open_bag
 from .sources.clip import open_clip
 from .sources.uri import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
@@ -54,6 +55,8 @@ def _kind_of(path: Path) -> Callable[[Path], Facts]:
         ".ply": _ply,
         ".onnx": _network,
         ".json": _json,
+        ".mcap": _bag,
+        ".bag": _bag,
     }
     if suffix in VIDEO_SUFFIXES:
         return _video
@@ -142,6 +145,23 @@ def _video(path: Path) -> Facts:
     return facts | {"codec": fourcc.to_bytes(4, "little").decode("ascii", "replace").strip("\0 ") or None}
 
 
+def _bag(path: Path) -> Facts:
+    bag = open_bag(str(path))
+    try:
+        facts: Facts = {"kind": f"recording of ROS messages ({path.suffix[1:].upper()})"}
+        facts["duration_s"] = None if bag.duration_s is None else _round(bag.duration_s)
+        facts["topics"] = {
+            name: topic.kind if topic.count is None else f"{topic.kind}, {topic.count}"
+            for name, topic in sorted(bag.topics.items())
+        }
+    finally:
+        bag.close()
+    try:
+        return facts | {"stereo": _source(str(path))}
+    except SourceError as e:
+        return facts | {"stereo": str(e)}
+
+
 def _json(path: Path) -> Facts:
     try:
         read_manifest(path)
@@ -218,13 +238,14 @@ def _network(path: Path) -> Facts:
 def _source(text: str) -> Facts:
     source = open_source(text)
     try:
+        own = source.calibration
         return {
             "kind": "live source" if source.live else "recorded source",
             "name": source.name,
             "size": list(source.size),
-            "fps": source.fps,
+            "fps": source.fps and _round(source.fps),
             "frames": source.length,
-            "calibration": "its own" if source.calibration is not None else "none; pass --calib FILE to use it",
+            "calibration": "none; pass --calib FILE to use it" if own is None else f"its own, baseline {own.baseline_m:.6g} m",
         }
     finally:
         source.close()

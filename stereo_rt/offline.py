@@ -17,7 +17,7 @@ from .errors import UsageError
 from .frames import StereoFrame
 from .matchers.models import find_model
 from .session import assemble
-from .sinks.folder import FolderSink, units
+from .sinks.folder import WHOLE_RUN, FolderSink, units
 from .sinks.manifest import Manifest
 from .sources import open_source
 from .sources.base import Source, SourceStatus
@@ -113,8 +113,8 @@ def process(
 
 def check(cfg: Config, *, resume: bool, shards: int) -> None:
     """What cannot go together. Raises UsageError."""
-    if shards > 1 and "mp4" in cfg.output.formats:
-        raise UsageError("a video is written in one go: leave mp4 out of --format, or --jobs and --shard")
+    if shards > 1 and (whole := " and ".join(name for name in cfg.output.formats if name in WHOLE_RUN)):
+        raise UsageError(f"one file holds the whole run in {whole}: leave {whole} out of --format, or --jobs and --shard")
     if cfg.post.temporal > 0 and (shards > 1 or resume):
         raise UsageError(
             "temporal smoothing needs every frame in order: set post.temporal=0, or leave out --resume, --jobs, --shard"

@@ -64,18 +64,15 @@ def assemble(
 
 
 def find_calibration(calib: CalibConfig, source: Source) -> StereoRig | RectifiedRig:
-    """The file that was named, else what the source knows, else an uncalibrated grid for frames declared rectified.
+    """What known_calibration finds, else an uncalibrated grid for frames declared rectified.
 
     Raises CalibrationError when there is none, or when its verdict is 'redo' and nobody insists.
     """
-    if calib.file is not None:
-        found = read_calibration(calib.file, source.size)
-    elif source.calibration is not None:
-        found = source.calibration
-    elif calib.rectified:
+    found = known_calibration(calib, source)
+    if found is None and calib.rectified:
         log.warning("no calibration: disparity in pixels only; pass --calib FILE for depth in metres")
         return RectifiedRig.uncalibrated(*source.size)
-    else:
+    if found is None:
         raise CalibrationError(
             f"{source.name} comes without a calibration; pass --calib FILE, "
             "or --rectified when the frames are rectified already (then there is disparity, but no depth in metres)"
@@ -85,6 +82,16 @@ def find_calibration(calib: CalibConfig, source: Source) -> StereoRig | Rectifie
             f"{calib.file or source.name}: its own verdict is 'redo', depth would be wrong; "
             "calibrate again with stereo-rt calibrate, or pass --force to look anyway"
         )
+    return of_frames(found, calib)
+
+
+def known_calibration(calib: CalibConfig, source: Source) -> StereoRig | RectifiedRig | None:
+    """The file that was named, else what the source itself knows. Raises CalibrationError."""
+    return read_calibration(calib.file, source.size) if calib.file is not None else source.calibration
+
+
+def of_frames(found: StereoRig | RectifiedRig, calib: CalibConfig) -> StereoRig | RectifiedRig:
+    """The geometry of the frames as they come: of a raw rig's rectified images, where they are declared rectified."""
     return rectify_rig(found, alpha=calib.alpha).rig if isinstance(found, StereoRig) and calib.rectified else found
 
 

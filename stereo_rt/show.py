@@ -8,12 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from .calib.formats import read_calibration
-from .calib.rig import StereoRig
 from .config import Config, ViewConfig
 from .errors import UsageError
-from .geometry import RectifiedRig
 from .pipeline import Pipeline
+from .session import known_calibration, of_frames
 from .sinks.recorder import Recorder
 from .viewer import Viewer
 
@@ -27,14 +25,16 @@ def show(open_pipeline: Callable[[Viewer, Recorder], Pipeline], cfg: Config, *, 
     """Open a pipeline with this viewer as a sink and this recorder as a frame sink, and run it until its end.
 
     The window or page stays after the last frame until the user leaves, unless run.max_frames limits the run.
-    say: prints a line for the user. record: a new .mkv for the raw pairs. Returns the viewer, which has the last result.
+    say: prints a line for the user. record: a new .mkv or .mcap for the raw pairs. Returns the viewer, which has the last
+    result.
     """
     recorder = Recorder()
     viewer = Viewer(cfg.view, recorder)
     pipeline = open_pipeline(viewer, recorder)
     viewer.loop = pipeline
     recorder.fps = pipeline.source.fps
-    recorder.calibration = _calibration(pipeline, cfg)
+    known = known_calibration(cfg.calib, pipeline.source)
+    recorder.calibration = known and of_frames(known, cfg.calib)
     try:
         if record is not None:
             recorder.start(record)
@@ -71,12 +71,6 @@ def web_address(text: str | None) -> tuple[str, int | None]:
     if not port.isascii() or not port.isdecimal() or int(port) > 65535:
         raise UsageError(f"--web {text}: expected [HOST:]PORT or auto, such as --web 8000 or --web 0.0.0.0:8000")
     return host.strip("[]") or "127.0.0.1", int(port) or None
-
-
-def _calibration(pipeline: Pipeline, cfg: Config) -> StereoRig | RectifiedRig | None:
-    """What is known of the raw frames, to be saved beside a recording."""
-    source = pipeline.source
-    return read_calibration(cfg.calib.file, source.size) if cfg.calib.file else source.calibration
 
 
 def _unseen(pipeline: Pipeline, viewer: Viewer, cfg: Config, say: Say) -> None:

@@ -101,7 +101,7 @@ def test_sources(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / f"{eye}.png"), np.zeros((20, 30, 3), np.uint8))
     found = describe(f"{tmp_path}/l.png,{tmp_path}/r.png")
     assert (found["kind"], found["size"], found["frames"]) == ("recorded source", [30, 20], 1)
-    assert describe("synthetic://room?width=96&height=64")["calibration"] == "its own"
+    assert describe("synthetic://room?width=96&height=64")["calibration"] == "its own, baseline 0.12 m"
 
 
 @pytest.mark.parametrize("suffix", [".pfm", ".npz", ".ply", ".png", ".mp4", ".onnx", ".json", ".yaml", ".txt", ".conf", ""])

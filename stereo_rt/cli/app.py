@@ -36,11 +36,12 @@ def root(
 
 def register() -> None:
     """Attach every command. The modules import nothing heavy at their top."""
-    from . import bench, config, demo, doctor, eval, info, process, view
+    from . import bench, config, demo, doctor, eval, info, process, record, view
 
     app.command()(demo.demo)
     app.command()(view.view)
     app.command()(process.process)
+    app.command()(record.record)
     app.command()(bench.bench)
     app.command("eval")(eval.evaluate)
     app.command()(info.info)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +9,7 @@ import typer
 
 from ..errors import UsageError
 from .options import loop_command
+from .progress import progress_bar
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -23,7 +21,7 @@ def process(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder to write to; new or empty.")],
     cfg: Config,
     formats: Annotated[
-        str | None, typer.Option("--format", metavar="F,F", help="pfm,png16,npz,depth_mm,ply,mp4 (default: pfm,depth_mm).")
+        str | None, typer.Option("--format", metavar="F,F", help="pfm,png16,npz,depth_mm,ply,mp4,mcap (default: pfm,depth_mm).")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on after the frames in DIR; a video goes on in a part of its own.")
@@ -41,7 +39,7 @@ def process(
     part = _shard(shard)
     if jobs > 1 and part[1] > 1:
         raise UsageError("--jobs and --shard both share out frames; use one of them")
-    with _progress() as progress:
+    with progress_bar("process") as progress:
         if jobs > 1:
             summary = work.process(source, cfg, out, jobs=jobs, resume=resume, progress=progress)
         else:
@@ -69,31 +67,3 @@ def _sentence(summary: Summary, out: Path, cfg: Config) -> str:
         f"{summary.written} frames{before} in {summary.seconds:.1f} s ({rate:.1f} fps), "
         f"{summary.density:.0%} of the pixels kept -> {out} ({', '.join(cfg.output.formats)})"
     )
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int | None], None]]:
-    """A progress bar on stderr, where somebody looks at it."""
-    import logging
-
-    if not sys.stderr.isatty() or logging.getLogger().level >= logging.ERROR:
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("process"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[fps]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("process", total=None, fps="")
-
-        def show(done: int, total: int | None) -> None:
-            speed = bar.tasks[0].speed
-            bar.update(task, completed=done, total=total, fps=f"{speed:.1f} fps" if speed else "")
-
-        yield show

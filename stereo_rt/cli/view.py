@@ -18,7 +18,7 @@ def _view(
     cfg: Config,
     web: Annotated[str | None, typer.Option("--web", metavar="[HOST:]PORT", help="Web page; 'auto' finds a port.")] = None,
     token: Annotated[str | None, typer.Option("--token", help="Secret that the web page asks for.")] = None,
-    record: Annotated[Path | None, typer.Option("--record", metavar="FILE.mkv", help="Keep the raw pairs as a video.")] = None,
+    record: Annotated[Path | None, typer.Option("--record", metavar="FILE", help="Keep the raw pairs: .mkv or .mcap.")] = None,
 ) -> None:
     """Watch SOURCE live: left image, disparity, depth masked by confidence, confidence."""
     from ..session import open_session

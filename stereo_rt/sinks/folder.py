@@ -1,26 +1,28 @@
-"""The output folder of `process`: one file a frame and format, a video, and the manifest that says what is what."""
+"""The output folder of `process`: files of each frame, files of the whole run, and the manifest that says what is what."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..config import ViewConfig
-from ..errors import CalibrationError, OutputError
+from ..errors import CalibrationError
 from ..frames import DepthResult
 from ..post.cloud import cloud_of
 from ..render import layout, panes
-from . import files
+from . import files, mcap
 from .manifest import Manifest
 from .ply import write_ply
 from .video import VideoWriter
 
-VIDEO = "disparity.mp4"
+WHOLE_RUN = {"mp4": ("disparity", ".mp4"), "mcap": ("result", ".mcap")}
+"""Formats with one file for all frames: its name and suffix."""
 
 
 @dataclass(frozen=True)
@@ -99,26 +101,26 @@ def chosen(formats: Sequence[str]) -> dict[str, FrameFormat]:
 
 def units(formats: Sequence[str]) -> dict[str, Any]:
     """What the numbers in each format's files mean: value = number * scale, in unit."""
-    return {name: {"files": f"{f.folder}/*{f.suffix}", **f.about} for name, f in chosen(formats).items()}
+    about = {name: {"files": f"{f.folder}/*{f.suffix}", **f.about} for name, f in chosen(formats).items()}
+    return about | ({"mcap": {"files": "*.mcap", "topics": mcap.RESULTS}} if "mcap" in formats else {})
 
 
 class FolderSink:
-    """Writes every result and records it. fps and view are the video's. Raises OutputError, CalibrationError."""
+    """Writes every result and records it. fps and view are the video's. Raises OutputError, CalibrationError, MissingExtra."""
 
     name = "files"
     lossless = True
 
     def __init__(self, manifest: Manifest, formats: Sequence[str], *, fps: float, view: ViewConfig) -> None:
         if "mcap" in formats:
-            raise OutputError("mcap cannot be written by this version; choose among pfm, png16, npz, depth_mm, ply and mp4")
+            mcap.require()
         self.written = 0
         self.density = 0.0
         """Mean share of valid pixels of the frames written."""
         self._manifest, self._fps, self._view = manifest, fps, view
         self._formats = chosen(formats)
-        self._with_video = "mp4" in formats
+        self._wholes: dict[str, _WholeRun | None] = {name: None for name in formats if name in WHOLE_RUN}
         self._pool = ThreadPoolExecutor(len(self._formats) or 1, "stereo_rt write")  # encoders let go of the interpreter
-        self._video: VideoWriter | None = None
 
     def write(self, result: DepthResult) -> None:
         if self.written == 0:
@@ -129,8 +131,7 @@ class FolderSink:
         writing = [
             self._pool.submit(form.write, self._manifest.folder / names[name], result) for name, form in self._formats.items()
         ]
-        if self._with_video:
-            names["mp4"] = self._film(result)
+        names |= {name: self._append(name, result) for name in self._wholes}
         for job in writing:
             record |= job.result() or {}
         density = float(result.valid.mean())
@@ -140,11 +141,11 @@ class FolderSink:
 
     def close(self) -> None:
         self._pool.shutdown()
-        try:
-            if self._video is not None:
-                self._video.close()
-        finally:
-            self._manifest.close()
+        with contextlib.ExitStack() as closing:
+            closing.callback(self._manifest.close)
+            for whole in self._wholes.values():
+                if whole is not None:
+                    closing.callback(whole.close)
 
     def _check(self, result: DepthResult) -> None:
         metric = [name for name, f in self._formats.items() if f.metric]
@@ -153,12 +154,38 @@ class FolderSink:
                 f"{' and '.join(metric)} are in metres, which need a calibration; pass --calib FILE, or --format pfm"
             )
 
-    def _film(self, result: DepthResult) -> str:
-        """Add a frame to the video and return its name; a continued run starts a part of its own."""
-        if self._video is None:
-            taken = (self._manifest.folder / VIDEO).exists()
-            name = f"disparity.{result.index:06d}.mp4" if taken else VIDEO
-            self._video = VideoWriter(self._manifest.folder / name, self._fps)
+    def _append(self, name: str, result: DepthResult) -> str:
+        """Add a frame to a file of the whole run and return its name; a continued run starts a part of its own."""
+        whole = self._wholes[name]
+        if whole is None:
+            stem, suffix = WHOLE_RUN[name]
+            path = self._manifest.folder / f"{stem}{suffix}"
+            if path.exists():
+                path = path.with_name(f"{stem}.{result.index:06d}{suffix}")
+            whole = mcap.ResultMessages(path) if name == "mcap" else _Film(path, self._fps, self._view)
+            self._wholes[name] = whole
+        whole.add(result)
+        return whole.path.name
+
+
+class _WholeRun(Protocol):
+    path: Path
+
+    def add(self, result: DepthResult) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Film:
+    """Left image and disparity, masked, side by side."""
+
+    def __init__(self, path: Path, fps: float, view: ViewConfig) -> None:
+        self.path, self._view = path, view
+        self._video = VideoWriter(path, fps)
+
+    def add(self, result: DepthResult) -> None:
         shown = replace(result, disparity_px=np.where(result.valid, result.disparity_px, np.float32(np.nan)))
         self._video.add(panes(shown, self._view, layout(result.rig, ("left", "disparity"))))
-        return self._video.path.name
+
+    def close(self) -> None:
+        self._video.close()

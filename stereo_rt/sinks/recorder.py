@@ -1,7 +1,8 @@
-"""Recorder: keeps the raw pairs as one side-by-side video, without loss and without ever holding the loop back.
+"""Recorder: keeps the raw pairs without loss, as one side-by-side video (.mkv) or as ROS 2 messages (.mcap).
 
-The file plays back as SOURCE `FILE?layout=sbs`. With PyAV each frame keeps its own time stamp; without it OpenCV
-writes at a constant rate. The file grows under a temporary name and takes its own when it is whole.
+A video plays back as SOURCE `FILE?layout=sbs`, with the calibration beside it. With PyAV each frame keeps its own time
+stamp; without it OpenCV writes at a constant rate. An .mcap holds calibration and stamps itself. The file grows under a
+temporary name and takes its own when it is whole.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ..calib.rig import StereoRig
 from ..errors import OutputError, StereoError
 from ..frames import StereoFrame
 from ..geometry import RectifiedRig
+from . import mcap
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +36,14 @@ QUEUE_FRAMES = 8
 class Recorder:
     """A frame sink that is idle until `start`. Any thread may start and stop it.
 
-    calibration: saved beside the video as FILE.calib.yaml when known. fps: the source's rate, where known.
+    calibration: saved with the pairs when known (beside a video as FILE.calib.yaml). fps: the source's rate, where known.
+    patient: write() waits for the disk; otherwise it never does, and pairs that it has no time for are left out.
     """
 
-    def __init__(self, calibration: StereoRig | RectifiedRig | None = None, fps: float | None = None) -> None:
-        self.calibration, self.fps = calibration, fps
+    def __init__(
+        self, calibration: StereoRig | RectifiedRig | None = None, fps: float | None = None, *, patient: bool = False
+    ) -> None:
+        self.calibration, self.fps, self._patient = calibration, fps, patient
         self._take: _Take | None = None
         self._lock = threading.Lock()
         self._error: OutputError | None = None
@@ -49,13 +54,22 @@ class Recorder:
         take = self._take
         return take.path if take else None
 
+    @property
+    def dropped(self) -> int:
+        """Pairs left out of the file being recorded."""
+        take = self._take
+        return take.dropped if take else 0
+
     def start(self, path: Path) -> Path:
-        """Begin a recording to a new .mkv; returns its path. Raises OutputError when one is running, or the file exists."""
+        """Begin a recording to a new .mkv or .mcap; returns its path.
+
+        Raises OutputError when one is running, or the file exists; MissingExtra.
+        """
         check_name(path)
         with self._lock:
             if self._take is not None:
                 raise OutputError(f"{self._take.path} is being recorded; stop that first")
-            self._take = _Take(path, self.calibration, self.fps or 30.0)
+            self._take = _Take(path, self.calibration, self.fps or 30.0, patient=self._patient)
         return path
 
     def stop(self) -> str:
@@ -65,7 +79,7 @@ class Recorder:
         return take.finish() if take else ""
 
     def write(self, frame: StereoFrame) -> None:
-        """Take a pair if recording; never waits."""
+        """Take a pair if recording."""
         take = self._take
         if take is not None and not take.offer(frame):
             with self._lock:  # it broke; the loop goes on and close() tells
@@ -82,9 +96,11 @@ class Recorder:
 
 
 def check_name(path: Path) -> None:
-    """Raises OutputError when a recording cannot go there."""
-    if path.suffix != ".mkv":
-        raise OutputError(f"{path}: a recording keeps every bit, which needs a name that ends in .mkv")
+    """Raises OutputError when a recording cannot go there, MissingExtra when its format cannot be written."""
+    if path.suffix not in (".mkv", ".mcap"):
+        raise OutputError(f"{path}: a recording keeps every bit, which needs a name that ends in .mkv or .mcap")
+    if path.suffix == ".mcap":
+        mcap.require()
     if path.exists():
         raise OutputError(f"{path} exists already; choose another name, or move it away")
     if not path.absolute().parent.is_dir():
@@ -94,8 +110,8 @@ def check_name(path: Path) -> None:
 class _Take:
     """One recording: a queue, and the thread that encodes."""
 
-    def __init__(self, path: Path, calibration: StereoRig | RectifiedRig | None, fps: float) -> None:
-        self.path, self.calibration, self.fps = path, calibration, fps
+    def __init__(self, path: Path, calibration: StereoRig | RectifiedRig | None, fps: float, *, patient: bool) -> None:
+        self.path, self.calibration, self.fps, self._patient = path, calibration, fps, patient
         self.written = self.dropped = 0
         self.error: OutputError | None = None
         self._queue: queue.Queue[StereoFrame | None] = queue.Queue(QUEUE_FRAMES)
@@ -106,28 +122,40 @@ class _Take:
         """Queue a pair, or count it as dropped. False once the recording is broken."""
         if self.error is not None:
             return False
+        if self._patient:
+            return self._hand_over(frame)
         try:
             self._queue.put_nowait(frame)
         except queue.Full:
             self.dropped += 1
         return True
 
-    def finish(self) -> str:
+    def _hand_over(self, frame: StereoFrame | None) -> bool:
+        """Queue a pair, or the end, as soon as there is room. False when nobody takes it any more."""
         while self._thread.is_alive():
-            try:
-                self._queue.put(None, timeout=0.1)
-                break
-            except queue.Full:  # it is still encoding, or it just broke
-                pass
+            with contextlib.suppress(queue.Full):  # it is still encoding, or it just broke
+                self._queue.put(frame, timeout=0.1)
+                return True
+        return False
+
+    def finish(self) -> str:
+        self._hand_over(None)
         self._thread.join()
         if self.error is not None:
             raise self.error
         if not self.written:
             return f"nothing was recorded to {self.path}: no frame came"
         lost = f" ({self.dropped} left out: the disk or the processor was too slow)" if self.dropped else ""
-        calib = f"--calib {shlex.quote(str(self._calib_path))}" if self.calibration is not None else "--rectified"
-        source = shlex.quote(f"{self.path}?layout=sbs")
-        return f"{self.written} pairs{lost} in {self.path}; play them with: stereo-rt view {source} {calib}"
+        return f"{self.written} pairs{lost} in {self.path}; play them with: stereo-rt view {self._played}"
+
+    @property
+    def _played(self) -> str:
+        """The file as an argument of view."""
+        video = self.path.suffix == ".mkv"
+        source = shlex.quote(f"{self.path}?layout=sbs" if video else str(self.path))
+        if self.calibration is None:
+            return f"{source} --rectified"
+        return f"{source} --calib {shlex.quote(str(self._calib_path))}" if video else source
 
     @property
     def _calib_path(self) -> Path:
@@ -138,7 +166,7 @@ class _Take:
             first = self._queue.get()
             if first is None:
                 return
-            if self.calibration is not None:
+            if self.calibration is not None and self.path.suffix == ".mkv":
                 write_calibration(self.calibration, self._calib_path)
             with replacing(self.path) as temporary:
                 self._encode(first, temporary)
@@ -146,12 +174,13 @@ class _Take:
             self.error = OutputError(str(e))
 
     def _encode(self, first: StereoFrame, path: Path) -> None:
-        writer = _writer(path, first, self.fps)
+        writer: _Writer
+        writer = mcap.PairMessages(path, self.calibration) if path.suffix == ".mcap" else _video(path, first, self.fps)
         frame: StereoFrame | None = first
         try:
             while frame is not None:
                 if frame.size == first.size:
-                    writer.add(side_by_side(frame), frame.stamp_ns - first.stamp_ns)
+                    writer.add(frame, frame.stamp_ns - first.stamp_ns)
                     self.written += 1
                 else:
                     log.warning("%s: a pair of another size is left out", self.path)
@@ -171,12 +200,14 @@ def side_by_side(frame: StereoFrame) -> np.ndarray:
 
 
 class _Writer(Protocol):
-    def add(self, image: np.ndarray, stamp_ns: int) -> None: ...
+    def add(self, frame: StereoFrame, since_ns: int) -> None:
+        """since_ns: time since the first pair."""
+        ...
 
     def close(self) -> None: ...
 
 
-def _writer(path: Path, frame: StereoFrame, fps: float) -> _Writer:
+def _video(path: Path, frame: StereoFrame, fps: float) -> _Writer:
     width, height = frame.size[0] * 2, frame.size[1]
     try:
         import av
@@ -199,11 +230,11 @@ class _AvWriter:
         stream.codec_context.time_base = Fraction(1, 1000)  # what Matroska keeps
         self._stream, self._last_ms = stream, -1
 
-    def add(self, image: np.ndarray, stamp_ns: int) -> None:
-        frame = self._av.VideoFrame.from_ndarray(image, format="bgr24").reformat(format=self._format)
-        self._last_ms = max(self._last_ms + 1, round(stamp_ns / 1e6))
-        frame.pts, frame.time_base = self._last_ms, Fraction(1, 1000)
-        self._container.mux(self._stream.encode(frame))
+    def add(self, frame: StereoFrame, since_ns: int) -> None:
+        picture = self._av.VideoFrame.from_ndarray(side_by_side(frame), format="bgr24").reformat(format=self._format)
+        self._last_ms = max(self._last_ms + 1, round(since_ns / 1e6))
+        picture.pts, picture.time_base = self._last_ms, Fraction(1, 1000)
+        self._container.mux(self._stream.encode(picture))
 
     def close(self) -> None:
         self._container.mux(self._stream.encode())
@@ -216,8 +247,8 @@ class _OpenCVWriter:
         if not self._writer.isOpened():
             raise OutputError(f"{path}: this OpenCV cannot write video; install PyAV with: pip install 'stereo_rt[video]'")
 
-    def add(self, image: np.ndarray, stamp_ns: int) -> None:
-        self._writer.write(image)
+    def add(self, frame: StereoFrame, since_ns: int) -> None:
+        self._writer.write(side_by_side(frame))
 
     def close(self) -> None:
         self._writer.release()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import cast
 
 from ..config import CaptureConfig
-from ..errors import SourceError
 from .base import Source, SourceState, SourceStatus
 from .uri import SourceUri, parse_source
 
@@ -15,7 +14,7 @@ __all__ = ["Source", "SourceState", "SourceStatus", "SourceUri", "open_source", 
 def open_source(uri: str, capture: CaptureConfig | None = None, *, realtime: bool = False) -> Source:
     """Open what `uri` names (grammar in sources/uri.py). realtime: recordings play at their own pace.
 
-    Raises SourceError: what is wrong, and the next command.
+    Raises SourceError: what is wrong, and the next command; MissingExtra.
     """
     capture = capture or CaptureConfig()
     source = _open(parse_source(uri), capture, realtime)
@@ -54,9 +53,9 @@ def _open(uri: SourceUri, capture: CaptureConfig, realtime: bool) -> Source:
         from .rtsp import open_rtsp
 
         return open_rtsp(uri, capture)
-    raise SourceError(
-        f"{uri.text}: reading .{uri.kind} recordings is not there yet; export each eye to a video and give left.mp4,right.mp4"
-    )
+    from .bag import open_recording
+
+    return open_recording(uri, capture, realtime)
 
 
 def _swapped(source: Source) -> object:

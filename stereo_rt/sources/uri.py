@@ -12,7 +12,7 @@ csi://0,1                                csi         sensor numbers on a Jetson
 gst://PIPELINE || PIPELINE               gstreamer   as gst-launch-1.0 takes them, without the sink: commas are part of a
 gst://PIPELINE?layout=sbs                gstreamer   pipeline's caps, so two pipelines are separated by a double bar
 rtsp://a,rtsp://b                        rtsp        also rtsps://
-run.mcap, run.bag                        mcap, bag
+run.mcap, run.bag                        mcap, bag   also left=, right=: the topics of the eyes
 synthetic://room?key=value               synthetic   its options are checked by the synthetic camera
 
 A comma, a question mark or an equals sign inside a file name is understood as long as the file exists.
@@ -42,8 +42,8 @@ OPTIONS: dict[Kind, tuple[str, ...]] = {
     "csi": ("width", "height", "fps"),
     "gstreamer": ("layout",),
     "rtsp": ("layout",),
-    "mcap": (),
-    "bag": (),
+    "mcap": ("left", "right"),
+    "bag": ("left", "right"),
 }
 VALUES = {
     "layout": (r"sbs|tb", "sbs (side by side) or tb (top and bottom)"),
@@ -51,6 +51,8 @@ VALUES = {
     "width": (r"[1-9]\d{1,4}", "a number of pixels, 16 or more"),
     "height": (r"[1-9]\d{1,4}", "a number of pixels, 16 or more"),
     "fps": (r"[1-9]\d{0,3}(\.\d{1,6})?", "frames per second, such as 30"),
+    "left": (r"/?[\w~]+(/[\w~]+)*", "a topic, such as /left/image_raw"),
+    "right": (r"/?[\w~]+(/[\w~]+)*", "a topic, such as /right/image_raw"),
 }
 PATTERN = re.compile(r"%0?\d*d")
 _TAIL = re.compile(r"[^=&?/\\]*=[^=&?]*(&[^=&?]*=[^=&?]*)*")

@@ -52,6 +52,16 @@ def read(documents: tuple[Document, ...], frame_size: tuple[int, int] | None) ->
 
 def write_calibration(rig: StereoRig | RectifiedRig, path: Path) -> None:
     """Write the rig as our YAML: the whole file or none. read_calibration gives back equal numbers. Raises OutputError."""
+    write_bytes(Path(path), to_yaml(rig).encode())
+
+
+def from_yaml(text: str, name: str) -> StereoRig | RectifiedRig:
+    """The rig in our YAML, from wherever it was kept. Raises CalibrationError."""
+    return read((Document(Path(name), text),), None)
+
+
+def to_yaml(rig: StereoRig | RectifiedRig) -> str:
+    """The rig as our YAML."""
     tree: dict[str, Any] = {"format": FORMAT, "version": VERSION}
     if isinstance(rig, RectifiedRig):
         tree["rectified"] = {"image_size": list(rig.size), **{key: float(getattr(rig, key)) for key in _RECTIFIED}}
@@ -59,7 +69,7 @@ def write_calibration(rig: StereoRig | RectifiedRig, path: Path) -> None:
         tree |= {"name": rig.name} | ({"verdict": rig.verdict} if rig.verdict else {})
         tree |= {"left": _plain(rig.left), "right": _plain(rig.right)}
         tree |= {"R_right_left": rig.R_right_left.tolist(), "T_right_left_m": rig.T_right_left_m.tolist()}
-    write_bytes(Path(path), yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, width=120).encode())
+    return yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, width=120)
 
 
 def _camera(fields: Fields) -> CameraModel:
