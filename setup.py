@@ -27,7 +27,7 @@ EXTRAS = {
     "web": ["starlette>=0.37", "uvicorn>=0.29"],
     "window": ["pygame-ce>=2.4"],
     "video": ["av>=12"],
-    "mcap": ["mcap>=1.1", "mcap-ros2-support>=0.5"],
+    "mcap": ["mcap>=1.6", "mcap-ros2-support>=0.6"],
     "bag": ["rosbags>=0.10"],
     "train": ["torch>=2.2", "onnx>=1.15"],
     "tensorrt": ["tensorrt>=8.6", "pycuda>=2022.2"],

@@ -369,6 +369,37 @@ def test_results_hold_what_the_files_hold(tmp_path: Path) -> None:
     assert not [p for p in out.iterdir() if ".part" in p.name]
 
 
+def test_another_decoder_understands_what_we_write(tmp_path: Path) -> None:
+    """rosbags has its own CDR and its own definitions, those of ROS itself."""
+    pytest.importorskip("rosbags")
+    from rosbags.typesys import Stores, get_typestore
+
+    main_ok("record", CAMERA, "-o", tmp_path / "run.mcap", "--max-frames", 1)
+    main_ok("process", tmp_path / "run.mcap", "-o", tmp_path / "out", "--backend", "sgbm", "--format", "mcap")
+    types, seen = get_typestore(Stores.ROS2_HUMBLE), {}
+    for path in (tmp_path / "run.mcap", tmp_path / "out/result.mcap"):
+        bag = McapBag(str(path))
+        for schema, channel, message in bag._reader.iter_messages():
+            assert schema is not None
+            seen[channel.topic] = types.deserialize_cdr(message.data, schema.name)
+        bag.close()
+    source = open_source(CAMERA)
+    frame = source.read(5)
+    source.close()
+    assert frame is not None
+    right = seen["/right/image_raw"]
+    np.testing.assert_array_equal(right.data.reshape(120, 160, 3), frame.right)
+    assert (right.encoding, right.step, right.header.frame_id) == ("bgr8", 480, "right_camera")
+    rig = raw_rig()
+    np.testing.assert_array_equal(seen["/right/camera_info"].k.reshape(3, 3), rig.right.K)
+    assert seen["/right/camera_info"].p[3] == pytest.approx(-0.12 * seen["/right/camera_info"].p[0])
+    points = seen["/left/points"]
+    assert [(f.name, f.offset) for f in points.fields] == [("x", 0), ("y", 4), ("z", 8), ("rgb", 12)]
+    assert points.width * points.point_step == points.row_step == points.data.size
+    depth = seen["/left/depth"].data.view(np.float32)
+    assert np.isfinite(depth).sum() == points.width
+
+
 def files_cloud(path: Path) -> tuple[np.ndarray, np.ndarray]:
     from stereo_rt.sinks.ply import read_ply
 

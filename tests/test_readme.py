@@ -36,7 +36,7 @@ def test_a_block_runs(language: str, code: str, folder: Path) -> None:
 
 def test_every_kind_of_use_is_shown() -> None:
     shown = "".join(code for _, code in BLOCKS)
-    for command in ("view", "process", "info", "config show", "doctor", "bench"):
+    for command in ("view", "process", "record", "info", "config show", "doctor", "bench"):
         assert f"stereo-rt {command}" in shown, command
 
 
@@ -57,6 +57,6 @@ def test_every_setting_that_is_named_exists() -> None:
     from stereo_rt.config import Config, _keys
 
     known = set(_keys(Config))
-    named = re.findall(r"`(?:--set )?((?:capture|calib|match|post|view|output|run)\.(?!txt)[a-z_.]+)", TEXT)
+    named = re.findall(r"`(?:--set )?((?:capture|calib|match|post|view|output|run)\.(?!txt|mcap|bag)[a-z_.]+)", TEXT)
     assert named
     assert set(named) <= known

@@ -154,6 +154,8 @@ def test_ctrl_c_is_a_normal_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("name", FILES)
 def test_a_full_disk_ends_it(tmp_path: Path, name: str) -> None:
     """A limit on the size of files stands in for the disk; the source has no end, so the recorder must."""
+    if name.endswith(".mkv"):
+        pytest.importorskip("av", reason="OpenCV's writer does not say that it cannot write")
     path = tmp_path / name
     record = f"{sys.executable} -m stereo_rt record 'synthetic://room?width=320&height=240&frames=0&cycle=2' -o {path}"
     done = subprocess.run(["bash", "-c", f"ulimit -f 1500; exec {record}"], capture_output=True, text=True, timeout=60)

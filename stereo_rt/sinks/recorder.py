@@ -172,6 +172,8 @@ class _Take:
                 self._encode(first, temporary)
         except StereoError as e:
             self.error = OutputError(str(e))
+        except Exception as e:  # whatever the encoder says when it is opened
+            self.error = OutputError(f"{self.path}: cannot be recorded to ({e}); see what is missing with: stereo-rt doctor")
 
     def _encode(self, first: StereoFrame, path: Path) -> None:
         writer: _Writer

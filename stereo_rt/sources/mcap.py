@@ -45,8 +45,8 @@ class McapBag:
             raise SourceError(f"{self.name}: cannot be read ({e.strerror}); look with: ls -l {self.name}") from None
         try:
             with self._said():
-                size = Path(path).stat().st_size
-                self._reader = SeekingReader(self._file, validate_crcs=True, record_size_limit=size)
+                self._size = Path(path).stat().st_size  # no record is larger, whatever a damaged header says
+                self._reader = SeekingReader(self._file, validate_crcs=True, record_size_limit=self._size)
                 self._reader.get_header()
                 self._summary = self._reader.get_summary()
                 self._indexed = self._summary is not None and bool(self._summary.chunk_indexes)
@@ -90,7 +90,7 @@ class McapBag:
             schemas, channels, counts = {}, {}, {}
             first_ns, last_ns = sys.maxsize, 0
             self._file.seek(0)
-            for record in StreamReader(self._file, validate_crcs=True).records:
+            for record in StreamReader(self._file, validate_crcs=True, record_size_limit=self._size).records:
                 if isinstance(record, FileSchema):
                     schemas[record.id] = record
                 elif isinstance(record, Channel):
