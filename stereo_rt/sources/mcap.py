@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from ..errors import MissingExtra, SourceError, StereoError
 from ..rosmsg import DEFINITIONS
 from .bag import Topic
 from .uri import show
+
+log = logging.getLogger(__name__)
 
 CALIBRATION = "stereo_rt.calib.yaml"
 """The attachment in which our recorder keeps the calibration, with all that CameraInfo has no room for."""
@@ -74,39 +78,45 @@ class McapBag:
         self._file.close()
 
     def _contents(self) -> tuple[dict[str, Topic], float | None]:
-        """The topics, and the time between the first and the last message in s."""
-        from mcap.records import Channel, Message
-        from mcap.records import Schema as FileSchema
-        from mcap.stream_reader import StreamReader
-
+        """The topics, and the time between the first and the last message in s: from the index, else from all there is."""
         counts: dict[int, int] | None = None
         duration_s = None
-        if self._summary is not None and self._summary.channels:
+        if self._summary is None or not self._summary.channels:
+            schemas, channels, counts, duration_s = self._scan()
+        else:
             schemas, channels = self._summary.schemas, self._summary.channels
             if statistics := self._summary.statistics:
-                counts = dict(statistics.channel_message_counts)
+                counts = statistics.channel_message_counts
                 duration_s = (statistics.message_end_time - statistics.message_start_time) / 1e9
-        else:
-            schemas, channels, counts = {}, {}, {}
-            first_ns, last_ns = sys.maxsize, 0
-            self._file.seek(0)
-            for record in StreamReader(self._file, validate_crcs=True, record_size_limit=self._size).records:
-                if isinstance(record, FileSchema):
-                    schemas[record.id] = record
-                elif isinstance(record, Channel):
-                    channels[record.id] = record
-                elif isinstance(record, Message):
-                    counts[record.channel_id] = counts.get(record.channel_id, 0) + 1
-                    first_ns, last_ns = min(first_ns, record.log_time), max(last_ns, record.log_time)
-            duration_s = max(last_ns - first_ns, 0) / 1e9
-        topics = {}
-        for channel in channels.values():
+        topics: dict[str, Topic] = {}
+        for channel in channels.values():  # several may share a topic
             schema = schemas.get(channel.schema_id)
             kind = schema.name.replace("/msg/", "/") if schema else "unknown"
             readable = channel.message_encoding == "cdr" and kind in self._decoders
-            count = None if counts is None else counts.get(channel.id, 0)
+            before = topics.get(channel.topic)
+            count = None if counts is None else counts.get(channel.id, 0) + ((before and before.count) or 0)
             topics[channel.topic] = Topic(kind, count, readable)
         return topics, duration_s
+
+    def _scan(self) -> tuple[dict[int, Any], dict[int, Any], dict[int, int], float]:
+        """Schemas, channels and messages by their numbers, and the duration in s, of a file without an index."""
+        from mcap.records import Channel, Message, Schema
+        from mcap.stream_reader import StreamReader
+
+        schemas: dict[int, Any] = {}
+        channels: dict[int, Any] = {}
+        counts: Counter[int] = Counter()
+        first_ns, last_ns = sys.maxsize, 0
+        self._file.seek(0)
+        for record in StreamReader(self._file, validate_crcs=True, record_size_limit=self._size).records:
+            if isinstance(record, Schema):
+                schemas[record.id] = record
+            elif isinstance(record, Channel):
+                channels[record.id] = record
+            elif isinstance(record, Message):
+                counts[record.channel_id] += 1
+                first_ns, last_ns = min(first_ns, record.log_time), max(last_ns, record.log_time)
+        return schemas, channels, counts, max(last_ns - first_ns, 0) / 1e9
 
     @contextlib.contextmanager
     def _said(self) -> Iterator[None]:
@@ -115,8 +125,8 @@ class McapBag:
         except StereoError:
             raise
         except Exception as e:  # the parsers let many types out on damaged bytes: struct, zstd, lz4, KeyError, MemoryError...
-            reason = " ".join(str(e).split())[:80] or type(e).__name__
+            log.debug("%s: %r", self.name, e)
             raise SourceError(
-                f"{self.name}: is no MCAP recording, or is cut short or damaged ({show(reason)}); "
+                f"{self.name}: is no MCAP recording, or is cut short or damaged; "
                 f"what is whole can be saved with: mcap recover {shlex.quote(self.name)} -o repaired.mcap"
             ) from None

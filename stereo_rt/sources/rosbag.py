@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shlex
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from ..errors import MissingExtra, SourceError, StereoError
 from ..rosmsg import DEFINITIONS
 from .bag import Topic
 from .uri import show
+
+log = logging.getLogger(__name__)
 
 
 class Ros1Bag:
@@ -55,8 +58,8 @@ class Ros1Bag:
         except StereoError:
             raise
         except Exception as e:  # the package lets many types out on damaged bytes
-            reason = " ".join(str(e).split())[:80] or type(e).__name__
+            log.debug("%s: %r", self.name, e)
             raise SourceError(
-                f"{self.name}: is no ROS 1 bag, or is cut short or damaged ({show(reason)}); "
+                f"{self.name}: is no ROS 1 bag, or is cut short or damaged; "
                 f"an unfinished one is repaired by: rosbag reindex {shlex.quote(self.name)}"
             ) from None
