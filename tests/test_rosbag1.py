@@ -17,7 +17,7 @@ from stereo_rt.errors import MissingExtra, StereoError
 from stereo_rt.geometry import RectifiedRig
 from stereo_rt.sources import open_source
 
-pytest.importorskip("rosbags")
+pytest.importorskip("rosbags.rosbag1")
 
 from recordings import MS, picture, played
 
