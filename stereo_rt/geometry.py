@@ -68,7 +68,7 @@ class RectifiedRig:
     def depth_m(self, disparity_px: np.ndarray) -> np.ndarray:
         """Depth fx * B / (d + doffs) in metres; NaN where d is NaN or d + doffs <= 0. Same shape, float32."""
         shifted = np.asarray(disparity_px, np.float32) + np.float32(self.doffs_px)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             z = np.float32(self.fx_px * self.baseline_m) / shifted
             return np.where(shifted > 0, z, np.float32(np.nan))
 
