@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from keeping import Keep
 
 from stereo_rt.config import PostConfig, RunConfig
 from stereo_rt.errors import CalibrationError, SourceError, SourceTimeout
-from stereo_rt.frames import DepthResult, Disparity, StereoFrame
+from stereo_rt.frames import Disparity, StereoFrame
 from stereo_rt.geometry import RectifiedRig
 from stereo_rt.matchers.base import MatcherSpec
 from stereo_rt.pipeline import Pipeline, Plan
@@ -45,22 +46,6 @@ class Shade:
 
     def close(self) -> None:
         self.threads.add(threading.get_ident())
-        self.closed += 1
-
-
-class Keep:
-    """A sink that keeps what it was given."""
-
-    def __init__(self, lossless: bool = True, busy_s: float = 0.0, name: str = "keep") -> None:
-        self.name, self.lossless, self.busy_s = name, lossless, busy_s
-        self.results: list[DepthResult] = []
-        self.closed = 0
-
-    def write(self, result: DepthResult) -> None:
-        time.sleep(self.busy_s)
-        self.results.append(result)
-
-    def close(self) -> None:
         self.closed += 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from keeping import Keep
 
 from stereo_rt.config import Config, load
 from stereo_rt.demo import Assessment, assess
@@ -12,19 +13,6 @@ from stereo_rt.session import assemble
 from stereo_rt.sources.synthetic import SyntheticCamera
 
 FRAMES = 4
-
-
-class Keep:
-    name, lossless = "keep", True
-
-    def __init__(self) -> None:
-        self.results: list[DepthResult] = []
-
-    def write(self, result: DepthResult) -> None:
-        self.results.append(result)
-
-    def close(self) -> None:
-        pass
 
 
 def run(cfg: Config, *, offline: bool) -> tuple[SyntheticCamera, list[DepthResult]]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from keeping import Keep
 from scripted import ScriptedCamera, wait_for
 
 from stereo_rt.config import CalibConfig, CaptureConfig, PostConfig
-from stereo_rt.frames import DepthResult, Disparity
+from stereo_rt.frames import Disparity
 from stereo_rt.geometry import RectifiedRig
 from stereo_rt.matchers.base import MatcherSpec
 from stereo_rt.pipeline import Pipeline
@@ -36,25 +37,12 @@ class Flat:
         pass
 
 
-class Last:
-    name, lossless = "last", True
-
-    def __init__(self) -> None:
-        self.results: list[DepthResult] = []
-
-    def write(self, result: DepthResult) -> None:
-        self.results.append(result)
-
-    def close(self) -> None:
-        pass
-
-
 @dataclass
 class Running:
     left: ScriptedCamera
     right: ScriptedCamera
     pipeline: Pipeline
-    sink: Last
+    sink: Keep
 
     def flows(self, what: str) -> None:
         """Frames come, and the status says so."""
@@ -75,7 +63,7 @@ def running() -> Iterator[Running]:
         for name, camera in zip(("left camera", "right camera"), cameras, strict=True)
     ]
     source = LiveSource("rig", feeds, CAPTURE, silent="check the plugs")
-    sink = Last()
+    sink = Keep()
     pipeline = Pipeline(
         source,
         Flat,
