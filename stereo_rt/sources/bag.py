@@ -6,6 +6,7 @@ Their calibration is the CameraInfo beside them; a topic called image_rect holds
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 from ..calib.formats.ours import from_yaml
 from ..calib.rig import StereoRig
 from ..config import CaptureConfig
-from ..errors import CalibrationError, SourceError
+from ..errors import CalibrationError, SourceError, StereoError
 from ..frames import StereoFrame
 from ..geometry import RectifiedRig
 from ..rosmsg import CAMERA_INFO, COMPRESSED, IMAGE, read_image, read_rig, stamp_ns
@@ -63,6 +64,18 @@ class Bag(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@contextlib.contextmanager
+def damage_said(name: str, sentence: str) -> Iterator[None]:
+    """Whatever a parser raises inside becomes SourceError("name: sentence"); parsers let many types out on damaged bytes."""
+    try:
+        yield
+    except StereoError:
+        raise
+    except Exception as e:
+        log.debug("%s: %r", name, e)
+        raise SourceError(f"{name}: {sentence}") from None
 
 
 def open_bag(path: str) -> Bag:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from ..calib.formats.document import MAX_BYTES
-from ..errors import MissingExtra, SourceError, StereoError
+from ..errors import MissingExtra, SourceError
 from ..rosmsg import DEFINITIONS
-from .bag import Topic
+from .bag import Topic, damage_said
 from .uri import show
-
-log = logging.getLogger(__name__)
 
 CALIBRATION = "stereo_rt.calib.yaml"
 """The attachment in which our recorder keeps the calibration, with all that CameraInfo has no room for."""
@@ -118,15 +115,9 @@ class McapBag:
                 first_ns, last_ns = min(first_ns, record.log_time), max(last_ns, record.log_time)
         return schemas, channels, counts, max(last_ns - first_ns, 0) / 1e9
 
-    @contextlib.contextmanager
-    def _said(self) -> Iterator[None]:
-        try:
-            yield
-        except StereoError:
-            raise
-        except Exception as e:  # the parsers let many types out on damaged bytes: struct, zstd, lz4, KeyError, MemoryError...
-            log.debug("%s: %r", self.name, e)
-            raise SourceError(
-                f"{self.name}: is no MCAP recording, or is cut short or damaged; "
-                f"what is whole can be saved with: mcap recover {shlex.quote(self.name)} -o repaired.mcap"
-            ) from None
+    def _said(self) -> AbstractContextManager[None]:
+        return damage_said(
+            self.name,
+            "is no MCAP recording, or is cut short or damaged; "
+            f"what is whole can be saved with: mcap recover {shlex.quote(self.name)} -o repaired.mcap",
+        )

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import shlex
 from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from ..errors import MissingExtra, SourceError, StereoError
+from ..errors import MissingExtra
 from ..rosmsg import DEFINITIONS
-from .bag import Topic
+from .bag import Topic, damage_said
 from .uri import show
-
-log = logging.getLogger(__name__)
 
 
 class Ros1Bag:
@@ -51,15 +48,9 @@ class Ros1Bag:
         if self._reader.bio is not None:
             self._reader.close()
 
-    @contextlib.contextmanager
-    def _said(self) -> Iterator[None]:
-        try:
-            yield
-        except StereoError:
-            raise
-        except Exception as e:  # the package lets many types out on damaged bytes
-            log.debug("%s: %r", self.name, e)
-            raise SourceError(
-                f"{self.name}: is no ROS 1 bag, or is cut short or damaged; "
-                f"an unfinished one is repaired by: rosbag reindex {shlex.quote(self.name)}"
-            ) from None
+    def _said(self) -> AbstractContextManager[None]:
+        return damage_said(
+            self.name,
+            "is no ROS 1 bag, or is cut short or damaged; "
+            f"an unfinished one is repaired by: rosbag reindex {shlex.quote(self.name)}",
+        )
