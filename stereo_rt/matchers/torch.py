@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..config import MatchConfig
@@ -13,26 +15,35 @@ from .grid import Grid
 from .models import find_model
 from .tensors import clean_outputs, fill_input
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 class TorchMatcher:
-    """Runs match.model on match.device: 'auto', 'cpu', 'cuda' or 'cuda:N'. Raises ModelError, MissingExtra."""
+    """Runs match.model on match.device: 'auto', 'cpu', 'cuda' or 'cuda:N'. Raises ModelError, MissingExtra.
 
-    def __init__(self, match: MatchConfig) -> None:
+    scale: size of the input grid, in the file's own (a network in torch is not bound to one size).
+    net: the network itself, for those who look at more than its maps.
+    """
+
+    def __init__(self, match: MatchConfig, scale: float = 1.0) -> None:
         try:
             import onnx  # noqa: F401
             import torch
         except ImportError:
             raise MissingExtra("the torch backend", "train") from None
+        from ..nets.student import MULTIPLE_PX
         from ..nets.weights import load_student
 
         self._torch = torch
         model = find_model(match.model)
         net, metadata = load_student(model.path)
         self._device = _device(match.device)
-        self._net = net.to(self._device)
+        self.net = net.to(self._device)
         if self._device.type == "cpu":
             torch.set_num_threads(match.threads or usable_cores())
-        width, height = (int(n) for n in metadata["input_size"].split("x"))
+        sides = (int(n) * scale for n in metadata["input_size"].split("x"))
+        width, height = (round(side / MULTIPLE_PX) * MULTIPLE_PX for side in sides)
         self._inputs = [np.empty((1, 3, height, width), np.float32) for _ in range(2)]
         self.spec = MatcherSpec(
             name=model.name,
@@ -45,18 +56,27 @@ class TorchMatcher:
         )
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Disparity:
-        torch = self._torch
-        height, width = self._inputs[0].shape[2:]
-        grid = Grid((left.shape[1], left.shape[0]), (width, height))
+        with self._torch.inference_mode():
+            return self.leave(left, *self.net(*self.enter(left, right)))
+
+    def enter(self, left: np.ndarray, right: np.ndarray) -> tuple[Tensor, Tensor]:
+        """What the network takes for this pair: two (1, 3, height, width) tensors on its device."""
         for image, tensor in zip((left, right), self._inputs, strict=True):
-            fill_input(grid.enter(image), tensor)
-        with torch.inference_mode():
-            maps = self._net(*(torch.from_numpy(t).to(self._device) for t in self._inputs))
-            disparity_px, confidence = (m[0, 0].cpu().numpy() for m in maps)
-        return grid.leave(*clean_outputs(disparity_px, confidence))
+            fill_input(self._grid(left).enter(image), tensor)
+        left_rgb, right_rgb = (self._torch.from_numpy(t).to(self._device) for t in self._inputs)
+        return left_rgb, right_rgb
+
+    def leave(self, left: np.ndarray, disparity_px: Tensor, confidence: Tensor) -> Disparity:
+        """The network's maps, (1, 1, height, width) each, on the grid of the pair whose left image this is."""
+        maps = (m[0, 0].cpu().numpy() for m in (disparity_px, confidence))
+        return self._grid(left).leave(*clean_outputs(*maps))
+
+    def _grid(self, image: np.ndarray) -> Grid:
+        height, width = self._inputs[0].shape[2:]
+        return Grid((image.shape[1], image.shape[0]), (width, height))
 
     def close(self) -> None:
-        del self._net
+        del self.net
 
 
 def _device(device: str):
