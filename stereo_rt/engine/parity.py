@@ -1,0 +1,113 @@
+"""Do two forms of one network still give the same answers? Judged on rendered pairs whose truth is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..evaluation.metrics import error_rates
+from ..matchers.onnx import open_session
+from ..matchers.tensors import fill_input
+from ..sources.synthetic import SyntheticCamera
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_EPE_CHANGE_PX = 0.02
+MAX_BAD1_CHANGE = 0.1
+"""In percent of all pixels."""
+BASELINES_M = (0.06, 0.12, 0.24, 0.48)
+"""One pair each, another room each time: at 640 px wide they reach from a few pixels to beyond 150."""
+
+Images = tuple[np.ndarray, np.ndarray]
+Estimator = Callable[[np.ndarray, np.ndarray], Images]
+"""left, right (1, 3, H, W) float32 RGB in [0, 1] -> disparity in px and confidence, (H, W) float32 each."""
+
+
+@dataclass(frozen=True, eq=False)
+class TruePair:
+    """left, right: (1, 3, H, W) float32 RGB in [0, 1]. truth_px: (H, W) float32."""
+
+    left: np.ndarray
+    right: np.ndarray
+    truth_px: np.ndarray
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far a network's second form is from its first.
+
+    mean_px: mean difference of their disparities. epe_change_px, bad1_change: of the errors against the truth, second
+    minus first, bad1 in percentage points. finite: the second gave numbers everywhere.
+    """
+
+    mean_px: float
+    epe_change_px: float
+    bad1_change: float
+    finite: bool
+
+    @property
+    def holds(self) -> bool:
+        close = abs(self.epe_change_px) < MAX_EPE_CHANGE_PX and abs(self.bad1_change) < MAX_BAD1_CHANGE
+        return self.finite and close
+
+    def __str__(self) -> str:
+        if not self.finite:
+            return "values that are not finite"
+        return f"EPE {self.epe_change_px:+.4f} px, bad-1 {self.bad1_change:+.3f} %, {self.mean_px:.4f} px apart on average"
+
+
+def true_pairs(size: tuple[int, int]) -> list[TruePair]:
+    """Rendered pairs of (width, height), the same ones every time."""
+    pairs = []
+    for seed, baseline_m in enumerate(BASELINES_M):
+        camera = SyntheticCamera(size=size, seed=seed, baseline_m=baseline_m)
+        frame = camera.frame(0)
+        images = [np.empty((1, 3, size[1], size[0]), np.float32) for _ in range(2)]
+        for image, tensor in zip((frame.left, frame.right), images, strict=True):
+            fill_input(image, tensor)
+        pairs.append(TruePair(images[0], images[1], camera.ground_truth(0).disparity_px))
+    return pairs
+
+
+def onnx_estimator(path: Path) -> Estimator:
+    """One of our exported files, in ONNX Runtime on the CPU. Raises ModelError."""
+    session = open_session(path, "cpu", 0)
+
+    def estimate(left: np.ndarray, right: np.ndarray) -> Images:
+        disparity, confidence = session.run(["disparity", "confidence"], {"left": left, "right": right})
+        return disparity[0, 0], confidence[0, 0]
+
+    return estimate
+
+
+def torch_estimator(net: torch.nn.Module) -> Estimator:
+    """A network in torch, on the device that it is on."""
+    import torch
+
+    device = next(net.parameters()).device
+
+    def estimate(left: np.ndarray, right: np.ndarray) -> Images:
+        with torch.inference_mode():
+            maps = net(*(torch.from_numpy(image).to(device) for image in (left, right)))
+        disparity, confidence = (m[0, 0].float().cpu().numpy() for m in maps)
+        return disparity, confidence
+
+    return estimate
+
+
+def compare(first: Estimator, second: Estimator, pairs: Sequence[TruePair]) -> Parity:
+    """All pixels of all pairs together."""
+    truth_px = np.stack([pair.truth_px for pair in pairs])
+    maps = [[estimate(pair.left, pair.right) for pair in pairs] for estimate in (first, second)]
+    before_px, after_px = (np.stack([disparity for disparity, _ in found]) for found in maps)
+    if not all(np.isfinite(values).all() for found in maps[1] for values in found):
+        return Parity(np.nan, np.nan, np.nan, finite=False)
+    before, after = error_rates(truth_px, before_px), error_rates(truth_px, after_px)
+    assert before and after, "rendered pairs have truth"
+    changes = {key: (after[key] or 0.0) - (before[key] or 0.0) for key in ("epe", "bad1")}
+    return Parity(float(np.abs(after_px - before_px).mean()), changes["epe"], changes["bad1"], finite=True)
