@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from .calib.formats import read_calibration
 from .calib.rectify import rectify_rig
 from .calib.rig import StereoRig
 from .errors import SourceError, StereoError
+from .evaluation.datasets import find_scenes
 from .geometry import RectifiedRig
 from .matchers.models import find_model, shipped_models
 from .sinks import files
@@ -66,7 +68,22 @@ def _kind_of(path: Path) -> Callable[[Path], Facts]:
 def _folder(path: Path) -> Facts:
     if (path / NAME).is_file():
         return _manifest(path / NAME)
+    if any(next(path.glob(f"{depth}meta.json"), None) for depth in ("", "*/", "*/*/")):
+        return _dataset(path)
     raise StereoError(f"{path}: is a folder without {NAME}; name a file in it, or two folders as LEFT,RIGHT")
+
+
+def _dataset(path: Path) -> Facts:
+    """Scenes as `eval` reads them, and `distill` writes them; one of them, or a tree."""
+    scenes = find_scenes(path)
+    facts: Facts = {"kind": "dataset of pairs with disparity", "pairs": len(scenes)}
+    if len(scenes) == 1:
+        facts |= {"disparity": str(scenes[0].encoding["file"])} | _values(scenes[0].truth_px(), "px")
+    labels = [json.loads((scene.folder / "meta.json").read_text(encoding="utf-8")).get("label") for scene in scenes]
+    if labelled := [found for found in labels if isinstance(found, dict)]:
+        facts["labelled_by"] = sorted({str(found.get("teacher")) for found in labelled})
+        facts["kept"] = round(float(np.mean([float(found.get("kept", 0)) for found in labelled])), 4)
+    return facts
 
 
 def _pfm(path: Path) -> Facts:

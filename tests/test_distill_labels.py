@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stereo_rt.config import Config, load
+from stereo_rt.describe import describe
 from stereo_rt.errors import CalibrationError, OutputError, SourceError
 from stereo_rt.evaluation.datasets import find_scenes
 from stereo_rt.frames import Disparity
@@ -201,3 +202,13 @@ def test_refusals_are_one_sentence(tmp_path: Path, teacher: Matcher) -> None:
     meta = next((tmp_path / "b").rglob("meta.json"))
     meta.write_text("{")
     assert "not a label's description" in refusal(str(pairs), CFG, teacher, tmp_path / "b")
+
+
+def test_info_describes_labels(tmp_path: Path, teacher: Matcher) -> None:
+    pairs = write_pairs(tmp_path / "pairs", 2)
+    label_sources([str(pairs)], CFG, teacher, LabelStore(tmp_path / "labels", teacher.spec, RULES))
+    tree = describe(str(tmp_path / "labels"))
+    assert tree["pairs"] == 2 and tree["labelled_by"] == ["sgbm_3way"] and 0.1 < tree["kept"] < 1
+    one = describe(str(next((tmp_path / "labels").rglob("scene1"))))
+    assert one["size"] == list(SIZE) and one["median"] == pytest.approx(8, abs=0.1) and one["unit"] == "px"
+    assert one["kept"] == pytest.approx(one["valid"], abs=1e-3)
