@@ -4,29 +4,79 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import onnx
 import onnxruntime
 import torch
 
-from ..atomic import write_bytes
-from ..nets.student import MULTIPLE_PX, Student
+from ..atomic import replacing, write_bytes
+from ..errors import CheckFailed
+from . import parity
+from .precision import to_mixed
 
 OPSET = 17
+PRECISIONS = ("fp32", "fp16")
+NORMALISATION = "rgb_0_1"
 
 
-def export_onnx(net: Student, path: Path, size: tuple[int, int], metadata: Mapping[str, str]) -> None:
-    """Write a folded student for inputs of size (width, height), multiples of 32.
+def export_onnx(net: torch.nn.Module, path: Path, size: tuple[int, int], metadata: Mapping[str, str]) -> None:
+    """Write a network (nets/predictions.py: StereoNet), folded, for inputs of (width, height), in FP32.
 
     Inputs left, right (1, 3, H, W) float32 RGB in [0, 1]; outputs disparity (px) and confidence, (1, 1, H, W).
     The weights keep their names, so that the torch matcher reads them back out of the same file.
     metadata: string facts for the file's metadata_props. Raises ValueError for a size that does not fit, OutputError.
     """
+    _write(path, _graph(net, size), metadata)
+
+
+def export_checked(
+    net: torch.nn.Module,
+    path: Path,
+    size: tuple[int, int],
+    metadata: Mapping[str, str],
+    precision: str = "fp32",
+    *,
+    trained: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+) -> None:
+    """export_onnx, then compare the file's answers with the network's, and those in FP16 with those in FP32 (parity.py).
+
+    metadata gains input_size, max_disparity_px, normalisation and precision. trained: False for random weights, which
+    have no accuracy to keep: only that all values are finite is checked. say: told each comparison.
+    Raises CheckFailed, and then `path` is as it was; ValueError, ModelError, OutputError.
+    """
     width, height = size
-    if width % MULTIPLE_PX or height % MULTIPLE_PX or min(size) < 2 * MULTIPLE_PX:
-        raise ValueError(f"{width}x{height} does not fit: width and height must be multiples of {MULTIPLE_PX}, at least 64")
+    facts = dict(metadata) | {
+        "input_size": f"{width}x{height}",
+        "max_disparity_px": str(net.max_disparity_px),
+        "normalisation": NORMALISATION,
+        "precision": precision,
+    }
+    graph, pairs = _graph(net, size), parity.true_pairs(size)
+    with replacing(path) as temporary:
+        steps = [("torch to ONNX", graph)] + ([("FP32 to FP16", to_mixed(graph))] if precision == "fp16" else [])
+        before = parity.torch_estimator(net)
+        for name, form in steps:
+            _write(temporary, form, facts)
+            after = parity.onnx_estimator(temporary)
+            found = parity.compare(before, after, pairs)
+            say(f"{name}: {found}")
+            if not (found.holds if trained else found.finite):
+                raise CheckFailed(
+                    f"{path}: not written, as {name} changes too much ({found}; allowed are "
+                    f"{parity.MAX_EPE_CHANGE_PX} px and {parity.MAX_BAD1_CHANGE} %)"
+                    + ("; export with --precision fp32" if name.endswith("FP16") else "")
+                )
+            before = after
+
+
+def _graph(net: torch.nn.Module, size: tuple[int, int]) -> onnx.ModelProto:
+    width, height = size
+    step = net.multiple_px
+    if width % step or height % step or min(size) < 2 * step:
+        raise ValueError(f"{width}x{height} does not fit: width and height must be multiples of {step}, at least {2 * step}")
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing notes that sizes become constants, which is what is wanted here
         image = torch.zeros(1, 3, height, width)
@@ -39,10 +89,7 @@ def export_onnx(net: Student, path: Path, size: tuple[int, int], metadata: Mappi
             opset_version=OPSET,
             dynamo=False,
         )
-        model = _simplified(Path(folder) / "traced.onnx")
-    onnx.helper.set_model_props(model, dict(metadata))
-    onnx.checker.check_model(model)
-    write_bytes(path, model.SerializeToString())
+        return _simplified(Path(folder) / "traced.onnx")
 
 
 def _simplified(file: Path) -> onnx.ModelProto:
@@ -56,3 +103,9 @@ def _simplified(file: Path) -> onnx.ModelProto:
     for extra in [o for o in model.opset_import if o.domain]:
         model.opset_import.remove(extra)
     return model
+
+
+def _write(path: Path, model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
+    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.checker.check_model(model, full_check=True)
+    write_bytes(path, model.SerializeToString())

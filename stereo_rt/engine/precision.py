@@ -22,10 +22,10 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from ..errors import ModelError
 
 MATRIX = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-CARRY = frozenset(
-    """Add AveragePool Clip Concat DepthToSpace Expand Flatten Gather GatherElements Identity LeakyRelu Max MaxPool Min Pad
-    PRelu Relu Reshape Resize Slice SpaceToDepth Split Squeeze Sub Tile Transpose Unsqueeze""".split()
-)
+_MOVES = {"Concat", "Expand", "Gather", "GatherElements", "Pad", "Slice", "Split", "Tile"}
+_SHAPES = {"DepthToSpace", "Flatten", "Identity", "Reshape", "SpaceToDepth", "Squeeze", "Transpose", "Unsqueeze"}
+_SUMS = {"Add", "AveragePool", "Clip", "LeakyRelu", "Max", "MaxPool", "Min", "PRelu", "Relu", "Resize", "Sub"}
+CARRY = frozenset(_MOVES | _SHAPES | _SUMS)
 ALWAYS_SINGLE = {"Resize": (1, 2)}
 """Inputs that the standard wants in float32 whatever the others are: Resize's region and scales."""
 
