@@ -14,12 +14,18 @@ from stereo_rt.config import MatchConfig  # noqa: E402
 from stereo_rt.engine.export import export_onnx  # noqa: E402
 from stereo_rt.errors import ModelError  # noqa: E402
 from stereo_rt.matchers import create_matcher  # noqa: E402
-from stereo_rt.nets.student import SIZES, Student, correlate, upsample4  # noqa: E402
+from stereo_rt.nets import NAMES, build  # noqa: E402
+from stereo_rt.nets.correlation import correlate  # noqa: E402
+from stereo_rt.nets.cost import gmacs, parameters  # noqa: E402
+from stereo_rt.nets.refinement import at_disparity  # noqa: E402
+from stereo_rt.nets.student import SIZES, Student  # noqa: E402
+from stereo_rt.nets.upsample import convex  # noqa: E402
 from stereo_rt.nets.weights import load_student  # noqa: E402
 
 PLAIN = """
-    Abs Add AveragePool Cast Clip Concat Conv DepthToSpace Div Exp GreaterOrEqual LessOrEqual MatMul Mul Pad Reciprocal
-    ReduceMax ReduceMean ReduceSum Relu Reshape Resize Sigmoid Slice Split Sqrt Sub Transpose Unsqueeze
+    Abs Add AveragePool Cast Clip Concat Conv DepthToSpace Div Exp Expand Floor GatherElements GreaterOrEqual LessOrEqual
+    MatMul Mul Pad Reciprocal ReduceMax ReduceMean ReduceSum Relu Reshape Resize Sigmoid Slice Split Sqrt Sub Transpose
+    Unsqueeze
 """
 
 
@@ -56,21 +62,71 @@ def test_correlation_equals_a_naive_loop() -> None:
 
 def test_upsampling_is_a_convex_blend() -> None:
     coarse = torch.full((1, 1, 4, 5), 7.0)
-    assert torch.allclose(upsample4(coarse, torch.randn(1, 144, 4, 5)), torch.full((1, 1, 16, 20), 7.0))
+    assert torch.allclose(convex(coarse, torch.randn(1, 144, 4, 5), 4), torch.full((1, 1, 16, 20), 7.0))
     step = torch.cat([torch.full((1, 1, 4, 3), 2.0), torch.full((1, 1, 4, 2), 30.0)], 3)
-    fine = upsample4(step, torch.randn(1, 144, 4, 5))
+    fine = convex(step, torch.randn(1, 36, 4, 5), 2)
+    assert fine.shape == (1, 1, 8, 10)
     assert fine.min() >= 2 - 1e-4 and fine.max() <= 30 + 1e-4
-    assert torch.allclose(fine[..., :8], torch.tensor(2.0))
+    assert torch.allclose(fine[..., :4], torch.tensor(2.0))
+
+
+def test_looking_up_the_right_image_equals_interpolation_row_by_row() -> None:
+    rng = np.random.default_rng(3)
+    right = rng.normal(size=(2, 3, 4, 11)).astype(np.float32)
+    disparity = rng.uniform(-3, 14, size=(2, 1, 4, 11)).astype(np.float32)  # some beyond either border
+    got = at_disparity(torch.from_numpy(right), torch.from_numpy(disparity)).numpy()
+    for b, c, y in np.ndindex(2, 3, 4):
+        expected = np.interp(np.arange(11) - disparity[b, 0, y], np.arange(11), right[b, c, y])
+        np.testing.assert_allclose(got[b, c, y], expected, atol=1e-5)
 
 
 def test_the_window_ignores_a_second_peak() -> None:
-    """Two surfaces in one cell: the full expectation lies between them, the windowed one on the likelier."""
-    bins = SIZES["p"].max_disparity_px // 2
+    """Two surfaces in one cell: a full expectation would lie between them, this one is on the likelier."""
+    bins = SIZES["s"].max_disparity_px // 2
     p = torch.zeros(1, bins, 1, 1)
     near, far = bins - 1 - 60, bins - 1 - 10  # channels of bins 60 and 10
     p[0, near], p[0, far] = 0.6, 0.4
-    assert made_up("p").expectation(p).item() == pytest.approx(2 * (0.6 * 60 + 0.4 * 10))
-    assert made_up("p_window").expectation(p).item() == pytest.approx(2 * 60)
+    assert made_up("s").expectation(p).item() == pytest.approx(2 * 60)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_size_predicts_and_learns(name: str) -> None:
+    torch.manual_seed(0)
+    net = build(name)
+    assert isinstance(net, Student)
+    found = net.predict(*(torch.cat([x, x]) for x in pair(96, 64)))
+    assert found.disparity_px.shape == (2, 1, 64, 96)
+    assert found.certainty is not None and found.certainty.shape == (2, 1, 64, 96)
+    assert [c.shape[1:] for c in found.coarse_px] == [(1, 32, 48), (1, 16, 24)]
+    assert [(d.logits.shape[1:], d.bin_px) for d in found.distributions] == [
+        ((96, 16, 24), 2),
+        ((96, 16, 24), 2),
+        ((24, 8, 12), 8),
+    ]
+    terms = [found.disparity_px, found.certainty, *found.coarse_px, *(d.logits for d in found.distributions)]
+    torch.stack([t.square().mean() for t in terms]).sum().backward()
+    assert [n for n, p in net.named_parameters() if p.grad is None] == []
+
+
+def test_cost_counts_convolutions_and_products() -> None:
+    net = torch.nn.Conv2d(3, 5, 3, padding=1)
+    net.forward = lambda left, right: torch.nn.Conv2d.forward(net, left)  # type: ignore[assignment,method-assign]
+    assert gmacs(net, (64, 32)) == pytest.approx(64 * 32 * 3 * 5 * 9 / 1e9)
+    assert parameters(net) == 3 * 5 * 9 + 5
+
+
+def test_the_sizes_keep_their_budgets() -> None:
+    """Multiply-adds at 640x480 scale with the area but for the correlation, which is a fraction: a quarter is enough."""
+    for size, budget in (("n", 4.2), ("s", 10), ("m", 25)):
+        assert 4 * gmacs(Student(SIZES[size]).folded(), (320, 240 + 16)) * 240 / 256 <= budget
+
+
+def test_scaling_the_certainty() -> None:
+    net, images = made_up("s"), pair(96, 64)
+    before = torch.logit(net(*images)[1].double())
+    net.scale_certainty(2.0, -1.0)
+    net.scale_certainty(0.5, 0.25)
+    assert torch.allclose(torch.logit(net(*images)[1].double()), before - 0.25, atol=1e-3)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -83,7 +139,7 @@ def test_folding_changes_nothing(size: str) -> None:
         assert torch.allclose(a, b, atol=2e-3)
 
 
-@pytest.mark.parametrize(("size", "grid"), [("p", (128, 64)), ("p_window", (64, 96))])
+@pytest.mark.parametrize(("size", "grid"), [("s", (128, 64)), ("p_window", (64, 96))])
 def test_export_keeps_names_and_values_at_any_size(size: str, grid: tuple[int, int], tmp_path: Path) -> None:
     net, file = made_up(size).folded(), tmp_path / "net.onnx"
     facts = {"name": "net", "student_size": size, "input_size": f"{grid[0]}x{grid[1]}", "max_disparity_px": "192"}
@@ -109,7 +165,7 @@ def test_export_keeps_names_and_values_at_any_size(size: str, grid: tuple[int, i
 
 def test_sizes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="multiples of 32"):
-        export_onnx(made_up("p").folded(), tmp_path / "net.onnx", (100, 64), {})
+        export_onnx(made_up("s").folded(), tmp_path / "net.onnx", (100, 64), {})
     assert not list(tmp_path.iterdir())
 
 

@@ -30,8 +30,10 @@ def load_student(path: Path) -> tuple[Student, dict[str, str]]:
         for t in model.graph.initializer
         if t.name in names
     }
+    # A scaling that changes nothing is optimised out of the graph.
+    neutral = {"certainty_gain": torch.tensor(1.0), "certainty_bias": torch.tensor(0.0)}
     try:
-        net.load_state_dict(weights)
+        net.load_state_dict(neutral | weights)
     except RuntimeError:
         raise ModelError(f"{path}: its weights do not fit a student of size '{size}'; export it again") from None
     return net.requires_grad_(False), metadata

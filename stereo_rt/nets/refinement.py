@@ -1,0 +1,60 @@
+"""Refinement at half resolution: looks where the estimate says the right image's point is, and corrects the estimate."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layers import ConvNorm, stage, up2
+from .upsample import convex
+
+NEAR = 2.0
+"""Steps between neighbouring disparities, in px at half resolution, beyond which one counts as an edge."""
+
+
+class Refinement(nn.Module):
+    """Takes the disparity at 1/4 and its certainty, and the first features of both images at 1/2.
+
+    Returns disparity at full size, certainty at full size (logits), disparity at 1/2; values in px of the input.
+    """
+
+    def __init__(self, features: int, guide: int, channels: int, blocks: int) -> None:
+        super().__init__()
+        self.blend4 = nn.Conv2d(guide, 9 * 4, 1)
+        self.enter = ConvNorm(2 * features + 3, channels)
+        self.body = stage(channels, channels, blocks)
+        self.change = nn.Conv2d(channels, 2, 3, padding=1)
+        self.blend2 = nn.Conv2d(channels, 9 * 4, 1)
+        nn.init.zeros_(self.change.weight)
+        if self.change.bias is not None:
+            nn.init.zeros_(self.change.bias)
+
+    def forward(
+        self, disparity4: Tensor, certainty4: Tensor, guide: Tensor, left: Tensor, right: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        disparity = convex(disparity4, self.blend4(guide), 2) / 2  # px at 1/2
+        certainty = up2(certainty4)
+        difference = left - at_disparity(right, disparity.detach())
+        level = F.avg_pool2d(disparity, 5, 1, 2, count_include_pad=False)
+        shape = ((disparity - level) / NEAR).clamp(-2.0, 2.0)
+        cost = difference.abs().mean(1, keepdim=True)
+        x = self.body(self.enter(torch.cat([left, difference, shape, cost, certainty.clamp(-8.0, 8.0) / 4], 1)))
+        change, sure = self.change(x).chunk(2, 1)
+        refined = 2 * (disparity + change)
+        return convex(refined, self.blend2(x), 2), up2(certainty + sure), refined
+
+
+def at_disparity(right: Tensor, disparity: Tensor) -> Tensor:
+    """What the right image shows where the left one's pixels should be: right (B, C, H, W) at x - d, linearly between.
+
+    disparity: (B, 1, H, W) px of this grid. Columns outside repeat the border's.
+    """
+    b, c, h, w = right.shape
+    x = torch.arange(w, device=right.device, dtype=torch.float32) - disparity.float()
+    x = x.clamp(0.0, w - 1.0)
+    before = x.floor().clamp(max=w - 2.0)
+    share = (x - before).to(right.dtype)
+    index = before.long().expand(b, c, h, w)
+    first, second = right.gather(3, index), right.gather(3, index + 1)
+    return first + (second - first) * share
