@@ -148,7 +148,7 @@ def test_eval_writes_every_figure(evaluated: tuple[dict, Path]) -> None:
     for name, scene in report["scenes"].items():
         assert {"epe", "bad1", "bad2", "bad3", "d1"} <= set(scene["all"])
         assert (scene["noc"] is None) == (name == "wall")
-        assert set(scene["confidence"]) == {"auc", "auc_opt", "ause", "roc_auc"}
+        assert set(scene["confidence"]) == {"auc", "auc_opt", "ause", "roc_auc", "ece_target", "ece_2px"}
         assert 0 < scene["density"] <= 100
         assert scene["all"]["bad2"] < 25
         assert scene["confidence"]["auc"] < 0.6 * scene["all"]["bad2"]

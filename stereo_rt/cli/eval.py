@@ -7,17 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import loop_command
+from .options import matching_command
 
 if TYPE_CHECKING:
     from ..config import Config
 
 
-@loop_command
+@matching_command
 def evaluate(
     dataset: Annotated[Path, typer.Argument(help="Folder tree of scenes, each with a meta.json.")],
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="sgbm|NAME|FILE.onnx", help="Measure a second matcher beside it.")
+    ] = None,
+    confidence: Annotated[
+        str | None, typer.Option("--confidence", metavar="all|NAME,...", help="Compare ways to tell right from wrong.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write every figure here.")] = None,
-    against: Annotated[str | None, typer.Option("--against", metavar="NAME", help="Also run sgbm, or another model.")] = None,
+    report_file: Annotated[Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page to look at.")] = None,
     save: Annotated[Path | None, typer.Option("--save", metavar="DIR", help="Write disparity and confidence here.")] = None,
     *,
     cfg: Config,
@@ -28,22 +34,45 @@ def evaluate(
     from rich.console import Console
 
     from ..atomic import write_bytes
-    from ..evaluation import report
+    from ..confidence import chosen
+    from ..evaluation.album import Album
     from ..evaluation.datasets import find_scenes
+    from ..evaluation.page import page
+    from ..evaluation.report import Observer, evaluate, saver
+    from ..evaluation.study import ConfidenceStudy, study_table
+    from ..evaluation.table import table
     from ..matchers import create_matcher
 
     scenes = find_scenes(dataset)
-    runs = [(cfg.match, save)]
+    methods = chosen(confidence) if confidence else {}
+    runs = [cfg.match]
     if against:
-        other = {"backend": "sgbm"} if against == "sgbm" else {"model": against}
-        runs.append((cfg.match.model_copy(update=other), None))
-    results = []
-    for match, folder in runs:
+        runs.append(cfg.match.model_copy(update={"backend": "sgbm"} if against == "sgbm" else {"model": against}))
+    results, albums = [], []
+    study = None
+    for i, match in enumerate(runs):
         matcher = create_matcher(match)
-        with Console(stderr=True).status("matching") as status:
-            results.append(report.evaluate(matcher, scenes, folder, done=status.update))
-        matcher.close()
-        typer.echo(report.table(results[-1]))
-    if json_file is not None:
-        figures = results[0] | ({"against": results[1]} if against else {})
+        observers: list[Observer] = []
+        if save and i == 0:
+            observers.append(saver(save))
+        if report_file:
+            albums.append(Album())
+            observers.append(albums[-1])
+        if methods and i == 0:
+            study = ConfidenceStudy(methods, matcher)
+            observers.append(study)
+        try:
+            with Console(stderr=True).status("matching") as status:
+                results.append(evaluate(matcher, scenes, observers, done=status.update))
+        finally:
+            matcher.close()
+    typer.echo(table(results))
+    figures = results[0] | ({"against": results[1]} if against else {})
+    if study:
+        figures["confidence_methods"] = study.result()
+        typer.echo(f"\n{study_table(figures['confidence_methods'])}")
+    if json_file:
         write_bytes(json_file, json.dumps(figures, indent=1, allow_nan=False).encode())
+    if report_file:
+        name = dataset.resolve().name
+        write_bytes(report_file, page(name, results, albums, figures.get("confidence_methods")).encode())

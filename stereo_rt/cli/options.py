@@ -1,4 +1,4 @@
-"""The flags that every command of the loop shares, and how they become a Config."""
+"""The flags that commands share, and how they become a Config."""
 
 from __future__ import annotations
 
@@ -35,10 +35,22 @@ def _shared(
     pass
 
 
+MATCHING = ("config", "set_", "model", "backend", "device", "verbose", "quiet")
+
+
 def loop_command(command: Callable[..., None]) -> Callable[..., None]:
     """Give `command(..., cfg: Config)` the shared flags: it receives them resolved as its `cfg` argument."""
+    return _with_flags(command, tuple(inspect.signature(_shared).parameters))
+
+
+def matching_command(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command that matches pairs but has no camera, calibration or mask: only the flags MATCHING."""
+    return _with_flags(command, MATCHING)
+
+
+def _with_flags(command: Callable[..., None], flags: tuple[str, ...]) -> Callable[..., None]:
     own = [p for p in inspect.signature(command).parameters.values() if p.name != "cfg"]
-    shared = inspect.signature(_shared).parameters
+    shared = {name: inspect.signature(_shared).parameters[name] for name in flags}
     # Not typing.get_type_hints: Python 3.10's wraps whatever defaults to None in Optional, which hides the flags' names.
     hints = inspect.get_annotations(_shared, eval_str=True) | inspect.get_annotations(
         command, globals={**command.__globals__, "Config": object}, eval_str=True
@@ -55,9 +67,10 @@ def loop_command(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def resolve(values: dict[str, Any]) -> Config:
-    """Set up logging and load the configuration the flags describe. Raises ConfigError."""
+    """Set up logging and load the configuration the flags describe; a flag that is absent is not set. Raises ConfigError."""
     from ..config import load
 
+    values = dict.fromkeys(inspect.signature(_shared).parameters) | values
     level = logging.ERROR if values["quiet"] else (logging.WARNING, logging.INFO, logging.DEBUG)[min(values["verbose"], 2)]
     logging.basicConfig(level=level, format="stereo-rt: %(message)s", force=True)
     return load(

@@ -28,6 +28,12 @@ class Scene:
     folder: Path
     encoding: dict[str, Any]
 
+    @property
+    def set(self) -> str:
+        """The first folder below the dataset; for a scene that lies in the dataset itself, the dataset's own name."""
+        first, slash, _ = self.name.partition("/")
+        return first if slash else self.folder.resolve().parent.name
+
     def images(self) -> tuple[np.ndarray, np.ndarray]:
         """left, right: (H, W, 3) uint8 BGR. Raises SourceError."""
         left, right = (_read_image(self.folder / f"{eye}.png", cv2.IMREAD_COLOR) for eye in ("left", "right"))

@@ -1,9 +1,10 @@
-"""Runs a matcher over scenes with ground truth; the result as plain values for JSON, and as a table."""
+"""Runs a matcher over scenes with ground truth; the result as plain values for JSON."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,79 +15,120 @@ from ..frames import Disparity
 from ..matchers.base import Matcher
 from ..sinks.files import write_confidence, write_pfm
 from .datasets import Scene
-from .metrics import confidence_quality, error_rates, mean_of
+from .metrics import DENSITIES, confidence_quality, error_rates, mean_of, sparsification
+from .reliability import RULES, mean_reliability, reliability
 
 PARTS = ("all", "noc", "confidence")
 
 
-def evaluate(
-    matcher: Matcher, scenes: Sequence[Scene], save: Path | None = None, done: Callable[[str], None] = lambda name: None
-) -> dict[str, Any]:
-    """{matcher, scenes: {name: {all, noc, density, confidence}}, mean: {...}, latency_ms}; what has no value is None.
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One scene, matched. left, right: (H, W, 3) uint8 BGR. truth_px: (H, W) float32, NaN where there is none."""
 
-    all, noc, confidence: as metrics.py defines them, over all pixels with ground truth and over those both eyes see.
-    latency_ms: median of the matcher's calls. save: folder for NAME/disparity.pfm and NAME/confidence.png.
-    done: told each scene's name. Raises SourceError, OutputError.
+    scene: Scene
+    left: np.ndarray
+    right: np.ndarray
+    truth_px: np.ndarray
+    found: Disparity
+
+
+Observer = Callable[[Sample], None]
+"""Told every scene in turn, while its maps are in memory."""
+
+
+def evaluate(
+    matcher: Matcher,
+    scenes: Sequence[Scene],
+    observers: Sequence[Observer] = (),
+    done: Callable[[str], None] = lambda name: None,
+) -> dict[str, Any]:
+    """{matcher, backend, sha256, scenes, sets, mean, latency_ms, curves, reliability}; what has no value is None.
+
+    scenes: {name: {set, all, noc, density, confidence, latency_ms}}; sets and mean hold the means of the same over a set's
+    scenes and over all; all, noc, confidence as metrics.py and reliability.py define them, over all pixels with ground
+    truth and over those both eyes see. latency_ms: median of the matcher's calls. curves: the mean sparsification;
+    reliability: over all scenes, each weighing the same.
+    done: told each scene's name. Raises SourceError, and what the observers raise.
     """
-    results: dict[str, Any] = {}
-    times_ms = []
+    results: dict[str, dict[str, Any]] = {}
+    curves, reliabilities = [], []
     for scene in scenes:
-        left, right = scene.images()
-        truth = scene.truth_px()
-        if truth.shape != left.shape[:2]:
-            raise SourceError(
-                f"{scene.folder}: the ground truth is {truth.shape}, the images are {left.shape[:2]}; check meta.json"
-            )
-        start = time.perf_counter()
-        found = matcher(left, right)
-        times_ms.append((time.perf_counter() - start) * 1e3)
-        if save:
-            write_pfm(save / scene.name / "disparity.pfm", found.disparity_px)
-            write_confidence(save / scene.name / "confidence.png", found.confidence)
-        results[scene.name] = score(truth, scene.not_occluded(), found)
+        sample, latency_ms = _match(matcher, scene)
+        maps = sample.truth_px, sample.found.disparity_px, sample.found.confidence
+        results[scene.name] = {"set": scene.set, **score(*maps, scene.not_occluded()), "latency_ms": latency_ms}
+        curves.append(sparsification(*maps))
+        reliabilities.append(reliability(*maps))
+        for observe in observers:
+            observe(sample)
         done(scene.name)
-    rows = list(results.values())
-    mean: dict[str, Any] = {part: mean_of([row[part] for row in rows]) for part in PARTS}
-    mean["density"] = float(np.mean([row["density"] for row in rows]))
+    sets = sorted({scene.set for scene in scenes})
+    mean = _mean(list(results.values()))
     return {
         "matcher": matcher.spec.name,
         "backend": matcher.spec.backend,
         "sha256": matcher.spec.sha256,
         "scenes": results,
+        "sets": {name: _mean([row for row in results.values() if row["set"] == name]) for name in sets},
         "mean": mean,
-        "latency_ms": float(np.median(times_ms)),
+        "latency_ms": mean["latency_ms"],
+        "curves": _mean_curves([c for c in curves if c]),
+        "reliability": mean_reliability(known).as_dict() if (known := [r for r in reliabilities if r]) else None,
     }
 
 
-def score(truth_px: np.ndarray, not_occluded: np.ndarray | None, found: Disparity) -> dict[str, Any]:
-    """One scene's {all, noc, density, confidence}."""
-    rates = error_rates(truth_px, found.disparity_px)
+def score(
+    truth_px: np.ndarray, disparity_px: np.ndarray, confidence: np.ndarray, not_occluded: np.ndarray | None
+) -> dict[str, Any]:
+    """One scene's {all, noc, density, confidence}. Raises SourceError where nothing is known."""
+    rates = error_rates(truth_px, disparity_px)
     if rates is None:
         raise SourceError("a scene has no valid ground truth at all; check its disparity_encoding in meta.json")
     density = rates.pop("density")
-    noc = None if not_occluded is None else error_rates(truth_px, found.disparity_px, not_occluded)
+    noc = None if not_occluded is None else error_rates(truth_px, disparity_px, not_occluded)
     if noc:
         noc.pop("density")
-    confidence = confidence_quality(truth_px, found.disparity_px, found.confidence)
-    return {"all": rates, "noc": noc, "density": density, "confidence": confidence}
+    quality = confidence_quality(truth_px, disparity_px, confidence)
+    claims = reliability(truth_px, disparity_px, confidence)
+    if quality and claims:
+        quality |= {f"ece_{rule}": claims.ece(rule) for rule in RULES}
+    return {"all": rates, "noc": noc, "density": density, "confidence": quality}
 
 
-def table(result: dict[str, Any]) -> str:
-    """One line a scene and the mean, for people."""
-    width = max(len(name) for name in (*result["scenes"], "mean"))
-    head = f"{'':{width}}     epe   bad1   bad2   bad3     d1  dens.   noc2   ause    roc"
-    lines = [_line(name, row, width) for name, row in (*result["scenes"].items(), ("mean", result["mean"]))]
-    foot = f"{result['matcher']} ({result['backend']}): {result['latency_ms']:.1f} ms a pair (median)"
-    return "\n".join([head, *lines, foot])
+def saver(folder: Path) -> Observer:
+    """Writes NAME/disparity.pfm and NAME/confidence.png of every scene. The observer raises OutputError."""
+
+    def save(sample: Sample) -> None:
+        write_pfm(folder / sample.scene.name / "disparity.pfm", sample.found.disparity_px)
+        write_confidence(folder / sample.scene.name / "confidence.png", sample.found.confidence)
+
+    return save
 
 
-def _line(name: str, row: dict[str, Any], width: int) -> str:
-    noc, confidence = row["noc"] or {}, row["confidence"] or {}
-    values = [row["all"].get(key) for key in ("bad1", "bad2", "bad3", "d1")]
-    cells = "".join(_cell(v, 1) for v in (*values, row["density"], noc.get("bad2")))
-    epe = _cell(row["all"].get("epe"), 2, 8)
-    return f"{name:{width}}{epe}{cells}{_cell(confidence.get('ause'), 2)}{_cell(confidence.get('roc_auc'), 3)}"
+def _match(matcher: Matcher, scene: Scene) -> tuple[Sample, float]:
+    """The scene with its estimate, and the milliseconds that took."""
+    left, right = scene.images()
+    truth = scene.truth_px()
+    if truth.shape != left.shape[:2]:
+        raise SourceError(
+            f"{scene.folder}: the ground truth is {truth.shape}, the images are {left.shape[:2]}; check meta.json"
+        )
+    start = time.perf_counter()
+    found = matcher(left, right)
+    return Sample(scene, left, right, truth, found), (time.perf_counter() - start) * 1e3
 
 
-def _cell(value: float | None, digits: int, width: int = 7) -> str:
-    return f"{'-' if value is None else format(value, f'.{digits}f'):>{width}}"
+def _mean(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The means of every part over scenes; of the latency, the median."""
+    return {
+        **{part: mean_of([row[part] for row in rows]) for part in PARTS},
+        "density": float(np.mean([row["density"] for row in rows])),
+        "latency_ms": float(np.median([row["latency_ms"] for row in rows])),
+    }
+
+
+def _mean_curves(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, list[float]] | None:
+    """Bad rate (%) against the share of pixels kept: of the confidence, and of a perfect ranking."""
+    if not curves:
+        return None
+    bad, optimum = np.mean(curves, axis=0)
+    return {"density": DENSITIES.tolist(), "bad2": bad.tolist(), "bad2_optimum": optimum.tolist()}

@@ -17,16 +17,22 @@ def mirrored(matcher: Matcher, left: np.ndarray, right: np.ndarray) -> Disparity
     return Disparity(np.ascontiguousarray(seen.disparity_px[:, ::-1]), np.ascontiguousarray(seen.confidence[:, ::-1]))
 
 
-def consistent(left_px: np.ndarray, right_px: np.ndarray, tolerance_px: float) -> np.ndarray:
-    """(H, W) bool, True where |d_l(x) - d_r(x - d_l)| <= tolerance_px, d_r at the nearest pixel.
+def disagreement_px(left_px: np.ndarray, right_px: np.ndarray) -> np.ndarray:
+    """(H, W) float32 |d_l(x) - d_r(x - d_l)|, d_r at the nearest pixel.
 
-    left_px, right_px: (H, W) disparities on the left and the right grid. False where either is NaN or the partner
-    lies outside the right image, since nobody can confirm it.
+    left_px, right_px: (H, W) disparities on the left and the right grid. NaN where either is NaN or the partner lies
+    outside the right image, since nobody can confirm it.
     """
     width = left_px.shape[1]
     with np.errstate(invalid="ignore"):
         partner = np.rint(np.arange(width, dtype=np.float32) - left_px)
         seen = (partner >= 0) & (partner < width)
         columns = np.where(seen, partner, 0).astype(np.intp)
-        agree = np.abs(left_px - np.take_along_axis(right_px, columns, axis=1)) <= tolerance_px
-    return seen & agree
+        apart = np.abs(left_px - np.take_along_axis(right_px, columns, axis=1))
+    return np.where(seen, apart, np.float32(np.nan))
+
+
+def consistent(left_px: np.ndarray, right_px: np.ndarray, tolerance_px: float) -> np.ndarray:
+    """(H, W) bool, True where the eyes differ by at most tolerance_px; False where nobody can confirm the estimate."""
+    with np.errstate(invalid="ignore"):
+        return disagreement_px(left_px, right_px) <= tolerance_px

@@ -1,0 +1,86 @@
+"""Evidence in, a score for every pixel out: what all confidence methods have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import UsageError
+from ..frames import Disparity
+from ..matchers.base import Matcher
+from ..matchers.torch import TorchMatcher
+
+if TYPE_CHECKING:
+    from ..nets.predictions import Predictions
+
+
+class Need(Enum):
+    """What a method asks of the matcher, with the words for one that lacks it. Any matcher can be run again."""
+
+    NOTHING = ""
+    CONFIDENCE = "the matcher gives no confidence of its own"
+    NETWORK = "it looks inside the network; use --backend torch"
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a method may look at.
+
+    left, right: (H, W, 3) uint8 BGR or (H, W) uint8. estimate: what the matcher said of this pair; the score is about
+    its disparity_px.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    estimate: Disparity
+    matcher: Matcher
+
+    @property
+    def network(self) -> TorchMatcher:
+        """The matcher, for methods that look inside the network. Raises UsageError when it runs elsewhere."""
+        if not isinstance(self.matcher, TorchMatcher):
+            raise UsageError(
+                f"{self.matcher.spec.name} on {self.matcher.spec.backend} shows only its maps; use --backend torch"
+            )
+        return self.matcher
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """Everything the network said of this pair, on its own grid."""
+        import torch
+
+        with torch.inference_mode():
+            return self.network.net.predict(*self.network.enter(self.left, self.right))
+
+
+@dataclass(frozen=True)
+class Method:
+    """score: (H, W) float32 in [0, 1], more for what is more likely right. It ranks pixels; only 'learned' is meant as a
+    probability. Where the estimate is NaN the score means nothing."""
+
+    score: Callable[[Evidence], np.ndarray]
+    need: Need = Need.NOTHING
+
+    def obstacle(self, matcher: Matcher) -> str:
+        """Why this matcher cannot serve the method; empty when it can."""
+        lacking = {
+            Need.NOTHING: False,
+            Need.CONFIDENCE: not matcher.spec.has_confidence,
+            Need.NETWORK: not isinstance(matcher, TorchMatcher),
+        }
+        return self.need.value if lacking[self.need] else ""
+
+
+def learned(evidence: Evidence) -> np.ndarray:
+    """The matcher's own: of a student, the head trained to tell |e| < 1 px + 3 % of d; of sgbm, its left-right agreement."""
+    return evidence.estimate.confidence
+
+
+def falling(spread_px: np.ndarray) -> np.ndarray:
+    """1 / (1 + s): spreads or disagreements in px (>= 0) as scores in (0, 1]; 0 for NaN, which nobody can vouch for."""
+    return np.where(np.isnan(spread_px), 0, 1 / (1 + spread_px)).astype(np.float32)
