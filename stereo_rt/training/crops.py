@@ -1,0 +1,70 @@
+"""Crops: windows of a pair, resized, turned upside down and with exchanged colours; its truth goes with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SCALES = (0.75, 1.4)
+STRETCH = 0.12
+UNSCALED = 0.4  # of the crops keep the pixels as they are
+UPSIDE_DOWN = 0.3
+EXCHANGED = 0.5
+SMOOTH_PX = 1.0
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The window of width x height px at (x, y) becomes an image of the wanted size. channels: the order of colours."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    upside_down: bool
+    channels: tuple[int, ...]
+
+
+def draw_crop(generator: torch.Generator, source: tuple[int, int], size: tuple[int, int]) -> Crop:
+    """A random window of a pair of size source for crops of size, both (width, height); a CPU generator decides."""
+    draw = torch.rand(7, generator=generator).tolist()
+    scale = SCALES[0] * (SCALES[1] / SCALES[0]) ** draw[0]
+    stretch = 1 + STRETCH * (2 * draw[1] - 1)
+    width, height = size if draw[2] < UNSCALED else (round(size[0] / scale), round(size[1] / scale * stretch))
+    width, height = min(width, source[0]), min(height, source[1])
+    x, y = int(draw[3] * (source[0] - width + 1)), int(draw[4] * (source[1] - height + 1))
+    channels = tuple(torch.randperm(3, generator=generator).tolist())
+    return Crop(x, y, width, height, draw[5] < UPSIDE_DOWN, channels if draw[6] < EXCHANGED else (0, 1, 2))
+
+
+def cut(crop: Crop, images: Tensor, disparity_px: Tensor, occluded: Tensor, size: tuple[int, int]) -> tuple[Tensor, ...]:
+    """Both images (6, h, w) and the truth (H, W) of the left one, NaN where it is not known, after the crop.
+
+    images: (6, H, W) uint8, left and right. The disparity is interpolated where it is smooth, so that planes stay exact,
+    and taken from the nearest pixel elsewhere. What the window leaves out of the right image becomes occluded.
+    """
+    window = (..., slice(crop.y, crop.y + crop.height), slice(crop.x, crop.x + crop.width))
+    order = [*crop.channels, *(3 + c for c in crop.channels)]
+    picture, known, hidden = images[window][order].float() / 255, disparity_px[window], occluded[window]
+    if (crop.width, crop.height) != size:
+        shape = (size[1], size[0])
+        smaller = crop.width > size[0] or crop.height > size[1]
+        picture = F.interpolate(picture[None], shape, mode="bilinear", antialias=smaller, align_corners=False)[0]
+        known = _resized(known, shape) * (size[0] / crop.width)
+        hidden = F.interpolate(hidden[None, None].float(), shape, mode="nearest-exact")[0, 0] > 0
+    if crop.upside_down:
+        picture, known, hidden = picture.flip(1), known.flip(0), hidden.flip(0)
+    beyond = torch.arange(size[0], device=known.device) - known < -0.5
+    return picture, known, hidden | beyond
+
+
+def _resized(disparity_px: Tensor, shape: tuple[int, int]) -> Tensor:
+    """(H, W) to shape, without blending across a step."""
+    one = disparity_px[None, None]
+    span = F.max_pool2d(one, 3, 1, 1) + F.max_pool2d(-one, 3, 1, 1)
+    nearest = F.interpolate(one, shape, mode="nearest-exact")
+    smooth = F.interpolate(span, shape, mode="nearest-exact") < SMOOTH_PX
+    return torch.where(smooth, F.interpolate(one, shape, mode="bilinear", align_corners=False), nearest)[0, 0]
