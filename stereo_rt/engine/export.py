@@ -6,6 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 import onnx
 import onnxruntime
@@ -13,6 +14,7 @@ import torch
 
 from ..atomic import replacing, write_bytes
 from ..errors import CheckFailed
+from ..nets.predictions import StereoNet
 from . import parity
 from .precision import to_mixed
 
@@ -74,7 +76,7 @@ def export_checked(
 
 def _graph(net: torch.nn.Module, size: tuple[int, int]) -> onnx.ModelProto:
     width, height = size
-    step = net.multiple_px
+    step = cast(StereoNet, net).multiple_px
     if width % step or height % step or min(size) < 2 * step:
         raise ValueError(f"{width}x{height} does not fit: width and height must be multiples of {step}, at least {2 * step}")
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
