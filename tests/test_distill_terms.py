@@ -113,17 +113,12 @@ def test_the_strong_view_depends_on_seed_and_step_alone(seed: int, step: int) ->
     assert not torch.equal(views[0], strong_view(*pair, seed + 1, step)[0])
 
 
-def test_the_strong_view_moves_nothing_and_hides_only_on_the_right() -> None:
+def test_the_strong_view_moves_nothing() -> None:
     wall = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(2))
-    hidden = 0
-    for step in range(12):
-        left, right = (view.mean(1)[0].numpy() for view in strong_view(wall, wall, 0, step))
-        for view in (left, right):
-            at = np.unravel_index(correlation(view, wall.mean(1)[0].numpy()).argmax(), view.shape)
-            assert at == (0, 0)
-        assert left[::4, ::4].std(axis=1).min() > 0
-        hidden += (right == np.median(right)).mean() > 0.01
-    assert 2 <= hidden <= 10
+    for step in range(8):
+        for view in strong_view(wall, wall, 0, step):
+            match = correlation(view.mean(1)[0].numpy(), wall.mean(1)[0].numpy())
+            assert np.unravel_index(match.argmax(), match.shape) == (0, 0)
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
