@@ -11,7 +11,8 @@ import numpy as np
 from .base import Evidence, falling
 
 PASSES = 15
-DROPOUT = 0.1
+DROPOUT = 0.03
+"""A network that was trained without bears little: on rendered pairs 0.1 ranks worse, and 0.25 far worse."""
 SEED = 0
 
 Disturbance = Callable[[np.ndarray], np.ndarray]

@@ -10,6 +10,7 @@ import numpy as np
 
 EDGES = np.linspace(0, 1, 11)
 """Ten bins of confidence of equal width."""
+TARGET_PX, TARGET_RATIO = 1.0, 0.03
 RULES = ("target", "2px")
 """When a pixel counts as right. target: what the students' confidence is trained to tell; 2px: within 2 px."""
 
@@ -18,7 +19,7 @@ def is_right(truth_px: np.ndarray, disparity_px: np.ndarray, rule: str) -> np.nd
     """Bool of the arrays' shape. target: |e| < 1 px + 3 % of the truth. 2px: |e| <= 2 px. False for NaN."""
     with np.errstate(invalid="ignore"):
         error = np.abs(disparity_px - truth_px)
-        return error < 1 + 0.03 * truth_px if rule == "target" else error <= 2
+        return error < TARGET_PX + TARGET_RATIO * truth_px if rule == "target" else error <= 2
 
 
 @dataclass(frozen=True, eq=False)
