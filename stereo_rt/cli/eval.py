@@ -43,11 +43,14 @@ def evaluate(
     from ..evaluation.table import table
     from ..matchers import create_matcher
 
-    scenes = find_scenes(dataset)
     methods = chosen(confidence) if confidence else {}
+    scenes = find_scenes(dataset)
     runs = [cfg.match]
-    if against:
-        runs.append(cfg.match.model_copy(update={"backend": "sgbm"} if against == "sgbm" else {"model": against}))
+    if against == "sgbm":
+        runs.append(cfg.match.model_copy(update={"backend": "sgbm"}))
+    elif against:
+        backend = "auto" if cfg.match.backend == "sgbm" else cfg.match.backend
+        runs.append(cfg.match.model_copy(update={"model": against, "backend": backend}))
     results, albums = [], []
     study = None
     for i, match in enumerate(runs):
