@@ -144,10 +144,10 @@ class Viewer:
         post = {k: getattr(wanted, k) for k in ("min_confidence", "range_m") if getattr(wanted, k) is not None}
         view = {k: getattr(wanted, k) for k in ("range_m", "colormap") if getattr(wanted, k) is not None}
         with self._changed:
+            self.view = self.view.model_copy(update=view)  # first: results within the new range are coloured by it
             if post:
                 self.loop.post_config = self.loop.post_config.model_copy(update=post)
                 self._result = self._result and remasked(self._result, self.loop.post_config)
-            self.view = self.view.model_copy(update=view)
             self._bump()
         if wanted.paused is not None:
             self.loop.paused = wanted.paused
