@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import queue
+import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -12,12 +15,23 @@ import numpy as np
 PERIOD_S = 0.02
 
 
-def wait_for(condition: Callable[[], bool], what: str, limit_s: float = 20.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, limit_s: float = 60.0) -> None:
     """Generous, because a shared machine stalls; a condition that never holds fails the test."""
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, f"never happened: {what}"
         time.sleep(0.005)
+
+
+def alive(process: subprocess.Popen[str]) -> bool:
+    """Fails the test, with what the program said, once it has ended."""
+    assert process.poll() is None, process.communicate()[1]
+    return True
+
+
+def taken_ns(capture: ScriptedCapture, now_ns: int) -> int:
+    """The stamp of the camera, believed whenever it comes."""
+    return round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
 
 
 class ScriptedCamera:
@@ -26,7 +40,8 @@ class ScriptedCamera:
     All cameras tick together, on multiples of PERIOD_S of the monotonic clock. late_s delays the ticks of this one.
     plugged: False refuses connections and breaks existing ones. silent: grab() gives up after its time-out.
     hung: grab() never comes back until release_hung is set. broken: retrieve() raises as OpenCV does.
-    limits: settings it insists on, by property.
+    limits: settings it insists on, by property. ticks: take an image at each of these ticks, one after the other, and at
+    no other; a tick is done when its image was delivered.
     """
 
     def __init__(self, size: tuple[int, int] = (64, 48), *, late_s: float = 0.0) -> None:
@@ -39,6 +54,7 @@ class ScriptedCamera:
         self.release_hung = threading.Event()
         self.limits: dict[int, float] = {}
         self.monotonic_stamps = True
+        self.ticks: queue.Queue[int] | None = None
         self.handles: list[ScriptedCapture] = []
 
     def connect(self) -> ScriptedCapture:
@@ -59,6 +75,7 @@ class ScriptedCapture:
         self.released = False
         self.settings: dict[int, float] = {}
         self._tick = 0
+        self._delivering = False
 
     def isOpened(self) -> bool:
         return self._opened
@@ -70,11 +87,22 @@ class ScriptedCapture:
         if camera.silent:
             time.sleep(0.05)
             return False
+        if camera.ticks is not None:
+            return self._told(camera.ticks)
         now_s = time.monotonic() - camera.late_s
         self._tick = max(self._tick, int(now_s / PERIOD_S)) + 1
         time.sleep(max(0.0, self._tick * PERIOD_S - now_s))
         self._opened = self._opened and camera.plugged
         return self._opened
+
+    def _told(self, ticks: queue.Queue[int]) -> bool:
+        if self._delivering:
+            ticks.task_done()
+        self._delivering = False
+        while not (self._delivering or self._camera.release_hung.is_set()):
+            with suppress(queue.Empty):
+                self._tick, self._delivering = ticks.get(timeout=0.05), True
+        return self._delivering
 
     def retrieve(self) -> tuple[bool, np.ndarray]:
         if self._camera.broken:

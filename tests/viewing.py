@@ -9,6 +9,7 @@ from pathlib import Path
 from scripted import wait_for
 
 from stereo_rt.config import Config, validate
+from stereo_rt.frames import DepthResult
 from stereo_rt.pipeline import Pipeline
 from stereo_rt.session import open_session
 from stereo_rt.sinks.recorder import Recorder
@@ -35,13 +36,36 @@ def live_viewer(folder: Path, camera: str = CAMERA) -> Iterator[tuple[Viewer, Pi
         yield viewer, pipeline
     finally:
         pipeline.stop()
-        assert pipeline.wait(20)
+        assert pipeline.wait(60)
+
+
+@contextmanager
+def put_back(viewer: Viewer, pipeline: Pipeline) -> Iterator[None]:
+    """Afterwards the settings are what they were, and the loop runs."""
+    before = pipeline.post_config, viewer.view
+    yield
+    pipeline.post_config, viewer.view = before
+    pipeline.paused = False
+
+
+def shown(viewer: Viewer) -> DepthResult:
+    assert viewer.result is not None
+    return viewer.result
 
 
 def pause(viewer: Viewer, pipeline: Pipeline) -> None:
     """Pause, and wait until what was on its way has arrived."""
+    camera = pipeline.source
     pipeline.paused = True
-    version = -1
-    while version != viewer.version:
-        version = viewer.version
-        viewer.wait(version, 0.5)
+    last = camera._next  # type: ignore[attr-defined]  # frames that were let through come before this one
+    wait_for(lambda: camera._next > last, "the camera is drained while paused")  # type: ignore[attr-defined]
+    pipeline.step()
+    wait_for(lambda: shown(viewer).index >= last, "the stepped frame, behind all others")
+
+
+def renewed(viewer: Viewer) -> DepthResult:
+    """A result made under the settings of this moment: three older ones may still be on their way to the viewer."""
+    for _ in range(4):
+        index = shown(viewer).index
+        wait_for(lambda before=index: shown(viewer).index > before, "a newer result")  # type: ignore[misc]
+    return shown(viewer)

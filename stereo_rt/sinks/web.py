@@ -58,7 +58,7 @@ class WebServer:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="stereo_rt web", daemon=True)
         self._thread.start()
-        self._ready.wait(5)
+        self._ready.wait(30)
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
