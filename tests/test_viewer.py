@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from scripted import wait_for
-from viewing import CAMERA, live_viewer, pause, settings
+from viewing import CAMERA, live_viewer, pause, settings, shown
 
 from stereo_rt import show as showing
 from stereo_rt.calib.formats import read_calibration
@@ -19,6 +20,7 @@ from stereo_rt.frames import Disparity, StereoFrame
 from stereo_rt.geometry import RectifiedRig
 from stereo_rt.post import Post
 from stereo_rt.session import open_session
+from stereo_rt.sinks import recorder as recording
 from stereo_rt.sinks.files import read_confidence, read_depth_mm, read_pfm
 from stereo_rt.sinks.recorder import Recorder, side_by_side
 from stereo_rt.sinks.web import WebServer
@@ -168,13 +170,9 @@ def test_a_snapshot_that_cannot_be_written_is_a_message(tmp_path: Path) -> None:
 def test_on_a_real_loop_pause_step_and_threshold_work(tmp_path: Path) -> None:
     with live_viewer(tmp_path) as (viewer, pipeline):
         pause(viewer, pipeline)
-        first = viewer.result
-        assert first is not None
+        first = shown(viewer).index
         viewer.step()
-        version = viewer.version
-        viewer.wait(version, 10)
-        second = viewer.result
-        assert second is not None and second.index > first.index
+        wait_for(lambda: shown(viewer).index > first, "one frame further")
         viewer.control({"min_confidence": 0.0})
         low = viewer.result
         viewer.control({"min_confidence": 0.95})
@@ -259,6 +257,40 @@ def test_a_recording_that_breaks_is_told_and_the_loop_goes_on(tmp_path: Path) ->
 
     wait_for(given_up, "the recorder noticed")
     with pytest.raises(OutputError, match="cannot be written"):
+        recorder.close()
+
+
+def test_a_recording_that_breaks_says_so_when_its_file_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever hears that it broke may end the program, and with it the thread that finishes the file."""
+    closing, go_on, path = threading.Event(), threading.Event(), tmp_path / "full.mkv"
+
+    class Full:
+        def __init__(self, file: Path) -> None:
+            file.write_bytes(b"what fitted")
+
+        def add(self, frame: StereoFrame, since_ns: int) -> None:
+            raise OSError("no space left on device")
+
+        def close(self) -> None:
+            closing.set()
+            go_on.wait(60)
+
+    monkeypatch.setattr(recording, "_video", lambda file, frame, fps: Full(file))
+    recorder, (frame,) = Recorder(), pairs(1)
+    recorder.start(path)
+    recorder.write(frame)
+    assert closing.wait(60)
+    recorder.write(frame)
+    assert recorder.path == path, "it is still being finished"
+    go_on.set()
+
+    def given_up() -> bool:
+        recorder.write(frame)
+        return recorder.path is None
+
+    wait_for(given_up, "the recorder noticed")
+    assert path.read_bytes() == b"what fitted"
+    with pytest.raises(OutputError, match="recording stopped after 0 pairs"):
         recorder.close()
 
 

@@ -169,13 +169,15 @@ class _Take:
             if self.calibration is not None and self.path.suffix == ".mkv":
                 write_calibration(self.calibration, self._calib_path)
             with replacing(self.path) as temporary:
-                self._encode(first, temporary)
+                broken = self._encode(first, temporary)
+            self.error = broken  # not before the file has its name: whoever hears of it may end the program
         except StereoError as e:
             self.error = OutputError(str(e))
         except Exception as e:  # whatever the encoder says when it is opened
             self.error = OutputError(f"{self.path}: cannot be recorded to ({e}); see what is missing with: stereo-rt doctor")
 
-    def _encode(self, first: StereoFrame, path: Path) -> None:
+    def _encode(self, first: StereoFrame, path: Path) -> OutputError | None:
+        """Write until the end. Returns what broke it; what was written before is kept."""
         writer: _Writer
         writer = mcap.PairMessages(path, self.calibration) if path.suffix == ".mcap" else _video(path, first, self.fps)
         frame: StereoFrame | None = first
@@ -189,10 +191,12 @@ class _Take:
                     self.dropped += 1
                 frame = self._queue.get()
             writer.close()
-        except Exception as e:  # whatever the encoder or the disk says; what is written so far is kept
-            self.error = OutputError(f"{self.path}: recording stopped after {self.written} pairs ({e}); free some space")
+        except Exception as e:  # whatever the encoder or the disk says
+            broken = OutputError(f"{self.path}: recording stopped after {self.written} pairs ({e}); free some space")
             with contextlib.suppress(Exception):
                 writer.close()
+            return broken
+        return None
 
 
 def side_by_side(frame: StereoFrame) -> np.ndarray:
