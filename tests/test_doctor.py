@@ -184,7 +184,7 @@ def test_with_a_display_windows_open(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip("Xvfb is not installed")
     read, write = os.pipe()
     with subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write), "-nolisten", "tcp"], pass_fds=[write], stderr=subprocess.DEVNULL
+        ["Xvfb", "-noreset", "-displayfd", str(write), "-nolisten", "tcp"], pass_fds=[write], stderr=subprocess.DEVNULL
     ) as x:
         try:
             os.close(write)

@@ -7,15 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from scripted import wait_for
-from viewing import CAMERA, live_viewer, pause
+from scripted import alive, wait_for
+from viewing import CAMERA, live_viewer, pause, put_back, shown
 
 from stereo_rt import render
 from stereo_rt.pipeline import Pipeline
@@ -31,6 +30,12 @@ TOOLS = ("Xvfb", "xdotool", "import")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Viewer, Pipeline]]:
     with live_viewer(tmp_path_factory.mktemp("live")) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _put_back(running: tuple[Viewer, Pipeline]) -> Iterator[None]:
+    with put_back(*running):
+        yield
 
 
 @pytest.fixture
@@ -53,17 +58,14 @@ def drawn(window: Window) -> np.ndarray:
 def test_the_window_shows_the_composite(window: Window, running: tuple[Viewer, Pipeline]) -> None:
     viewer, pipeline = running
     pause(viewer, pipeline)
-    try:
-        screen = drawn(window)
-        where, result = window._layout, viewer.result
-        assert where is not None and result is not None
-        expected = render.panes(result, viewer.view, where)[..., ::-1]
-        width, height = where.size
-        x = (screen.shape[1] - width) // 2
-        np.testing.assert_array_equal(screen[:height, x : x + width], expected)
-        assert screen[height + 2 :].max() > 150, "status lines are written below"
-    finally:
-        pipeline.paused = False
+    screen = drawn(window)
+    where = window._layout
+    assert where is not None
+    expected = render.panes(shown(viewer), viewer.view, where)[..., ::-1]
+    width, height = where.size
+    x = (screen.shape[1] - width) // 2
+    np.testing.assert_array_equal(screen[:height, x : x + width], expected)
+    assert screen[height + 2 :].max() > 150, "status lines are written below"
 
 
 def test_the_pixel_under_the_pointer_is_told(
@@ -146,8 +148,9 @@ def display(tmp_path: Path) -> Iterator[dict[str, str]]:
     if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
         pytest.skip(f"{', '.join(missing)} not installed")
     told, tell = os.pipe()
+    # Without -noreset it starts anew whenever its last client leaves, such as a screenshot's, and loses a window just opened.
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(tell), "-screen", "0", "1000x720x24", "-nolisten", "tcp"],
+        ["Xvfb", "-noreset", "-displayfd", str(tell), "-screen", "0", "1000x720x24", "-nolisten", "tcp"],
         pass_fds=(tell,),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -158,7 +161,7 @@ def display(tmp_path: Path) -> Iterator[dict[str, str]]:
     environment = {k: v for k, v in os.environ.items() if k not in ("SDL_VIDEODRIVER", "WAYLAND_DISPLAY")}
     yield environment | {"DISPLAY": f":{number}"}
     server.terminate()
-    server.wait(10)
+    server.wait(60)
 
 
 def screenshot(display: dict[str, str], path: Path) -> np.ndarray:
@@ -176,7 +179,7 @@ def test_view_opens_a_window_and_quits_on_q(display: dict[str, str], tmp_path: P
     process = subprocess.Popen(command, cwd=tmp_path, env=display, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         picture = tmp_path / "screen.ppm"
-        wait_for(lambda: screenshot(display, picture).std() > 40, "pictures in the window", 60)
+        wait_for(lambda: alive(process) and screenshot(display, picture).std() > 40, "pictures in the window")
         before = screenshot(display, picture)
         xdotool(display, "mousemove", "300", "500", "key", "3", "key", "c")
         wait_for(lambda: bool(np.abs(screenshot(display, picture).astype(int) - before).mean() > 10), "the depth pane alone")
@@ -197,8 +200,7 @@ def test_ctrl_c_closes_the_window_and_finishes_the_recording(display: dict[str, 
     command = [sys.executable, "-m", "stereo_rt", "view", CAMERA, "--backend", "sgbm", "--record", "run.mkv"]
     process = subprocess.Popen(command, cwd=tmp_path, env=display, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        wait_for(lambda: any(p.stat().st_size > 0 for p in tmp_path.glob(".run.*")), "a recording that grows", 60)
-        time.sleep(0.5)
+        wait_for(lambda: alive(process) and any(p.stat().st_size for p in tmp_path.glob(".run.*")), "a recording that grows")
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     finally:
