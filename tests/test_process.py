@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from scripted import alive, wait_for
 
 from stereo_rt.calib.formats import write_calibration
 from stereo_rt.cli.app import main
@@ -151,20 +151,19 @@ def test_a_folder_with_other_things_is_not_touched(run: Run, tmp_path: Path, cap
 
 def test_sigterm_finishes_the_files_and_resume_the_run(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "stereo_rt", "process", "synthetic://room?width=160&height=120&frames=200&cycle=3"]
+    command = [sys.executable, "-m", "stereo_rt", "process", "synthetic://room?width=160&height=120&frames=0&cycle=3"]
     command += ["--backend", "sgbm", "-o", str(out), "--format", "pfm,mp4"]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
     journal = out / "manifest.0-of-1.jsonl"
-    deadline = time.monotonic() + 60
-    while not (journal.exists() and journal.read_bytes().count(b"\n") > 3):
-        assert running.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(
+        lambda: alive(running) and journal.exists() and journal.read_bytes().count(b"\n") > 3, "some frames in the journal"
+    )
     running.send_signal(signal.SIGTERM)
     _, error = running.communicate(timeout=60)
     assert running.returncode == 128 + signal.SIGTERM
     assert "--resume" in error
     frames = read_manifest(out / "manifest.json")["frames"]
-    assert 3 < len(frames) < 200
+    assert len(frames) > 3
     video = cv2.VideoCapture(str(out / "disparity.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == len(frames)
     assert not [p for p in out.rglob("*") if ".part" in p.name or p.suffix == ".jsonl"]
