@@ -1,4 +1,7 @@
-"""An RTSP server with two streams, /left and /right. Run with the system's Python: rtsp_server.py PORT"""
+"""An RTSP server with two streams, /left and /right. Run with the system's Python: rtsp_server.py PORT, 0 for a free one.
+
+Prints the port once it listens.
+"""
 
 import sys
 
@@ -22,5 +25,5 @@ for eye, pattern in (("left", "ball"), ("right", "smpte")):
     server.get_mount_points().add_factory(f"/{eye}", factory)
 if server.attach(None) == 0:
     sys.exit(f"port {sys.argv[1]} is taken")
-print("ready", flush=True)
+print(server.get_bound_port(), flush=True)
 GLib.MainLoop().run()

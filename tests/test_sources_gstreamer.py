@@ -19,7 +19,7 @@ from stereo_rt.errors import SourceError, SourceTimeout
 from stereo_rt.sources import open_source
 
 def play(uri, frames, **asked):
-    source = open_source(uri, CaptureConfig(timeout_s=4.0, reopen_s=0.1, **asked))
+    source = open_source(uri, CaptureConfig(timeout_s=8.0, reopen_s=0.1, **asked))
     seen = []
     while len(seen) < frames:
         try:
