@@ -58,7 +58,7 @@ def sentence(path: Path | str, frame_size: tuple[int, int] | None = None) -> str
 # Our own format ---------------------------------------------------------------------------------------------------
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(stereo_rigs())
 def test_our_yaml_keeps_every_number(tmp_path: Path, rig: StereoRig) -> None:
     write_calibration(rig, tmp_path / "rig.yaml")

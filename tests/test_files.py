@@ -22,7 +22,7 @@ from stereo_rt.sinks.manifest import plain, read_manifest
 from stereo_rt.sinks.ply import read_ply, write_ply
 from stereo_rt.sinks.video import VideoWriter
 
-ON_DISK = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+ON_DISK = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)
 
 
