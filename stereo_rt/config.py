@@ -6,7 +6,7 @@ import difflib
 import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -68,6 +68,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True)
+
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 class CaptureConfig(Section):
@@ -173,7 +176,11 @@ def load(file: Path | None = None, assignments: Iterable[str] = (), flags: Mappi
     file: a path, or the bare name of a shipped file such as 'quality'.
     Raises ConfigError naming the setting, what is wrong with it, and the nearest known name.
     """
-    tree = _read(_find(file)) if file else {}
+    return validate(overridden(read_tree(_find(file)) if file else {}, assignments, flags))
+
+
+def overridden(tree: dict[str, Any], assignments: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The tree with settings replaced, in place; see load. Raises ConfigError."""
     for text in assignments:
         key, equals, value = text.partition("=")
         if not equals:
@@ -185,15 +192,20 @@ def load(file: Path | None = None, assignments: Iterable[str] = (), flags: Mappi
     for key, value in (flags or {}).items():
         if value is not None:
             _put(tree, key, value)
-    return validate(tree)
+    return tree
 
 
 def validate(tree: Mapping[str, Any]) -> Config:
     """Check a tree of plain values against the schema. Raises ConfigError."""
+    return validated(Config, tree, "list them with: stereo-rt config show")
+
+
+def validated(schema: type[AnySection], tree: Mapping[str, Any], listing: str) -> AnySection:
+    """The same for any schema. listing: what to do about an unknown key that resembles none."""
     try:
-        return Config.model_validate(tree)
+        return schema.model_validate(tree)
     except ValidationError as e:
-        raise ConfigError(_sentence(e)) from None
+        raise ConfigError(_sentence(e, schema, listing)) from None
 
 
 def dump(config: Config) -> dict[str, Any]:
@@ -222,7 +234,8 @@ def _find(file: Path) -> Path:
     return shipped if not file.suffix and not file.exists() and shipped.is_file() else file
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_tree(file: Path) -> dict[str, Any]:
+    """The sections of a YAML file as plain values. Raises ConfigError."""
     try:
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as e:
@@ -249,16 +262,16 @@ def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
     tree[key] = value
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, schema: type[BaseModel], listing: str) -> str:
     """The first problem, as one sentence."""
     problem = error.errors()[0]
     where = ".".join(str(p) for p in problem["loc"])[:80]
     if problem["type"] == "extra_forbidden":
-        known = sorted(_keys(Config))
+        known = sorted(_keys(schema))
         if near := difflib.get_close_matches(where, known, n=1, cutoff=0.5):
             hint = f"did you mean '{near[0]}'?"
         else:
-            hint = "list them with: stereo-rt config show"
+            hint = listing
         return f"the setting '{where}' does not exist; {hint}"
     reason = problem["msg"].removeprefix("Value error, ")
     return f"the setting '{where}' is wrong: {reason[:1].lower()}{reason[1:]} (got {reprlib.repr(problem['input']):.60})"

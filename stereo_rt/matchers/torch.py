@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..config import MatchConfig
-from ..errors import MissingExtra, ModelError
+from ..errors import MissingExtra
 from ..frames import Disparity
 from .base import MatcherSpec
 from .cores import usable_cores
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class TorchMatcher:
-    """Runs match.model on match.device: 'auto', 'cpu', 'cuda' or 'cuda:N'. Raises ModelError, MissingExtra.
+    """Runs match.model on match.device: 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'. Raises ModelError, MissingExtra.
 
     scale: size of the input grid, in the file's own (a network in torch is not bound to one size).
     net: the network itself, for those who look at more than its maps.
@@ -32,13 +32,14 @@ class TorchMatcher:
             import torch
         except ImportError:
             raise MissingExtra("the torch backend", "train") from None
+        from ..devices import choose_device
         from ..nets.student import MULTIPLE_PX
         from ..nets.weights import load_student
 
         self._torch = torch
         model = find_model(match.model)
         net, metadata = load_student(model.path)
-        self._device = _device(match.device)
+        self._device = choose_device(match.device)
         self.net = net.to(self._device)
         if self._device.type == "cpu":
             torch.set_num_threads(match.threads or usable_cores())
@@ -77,14 +78,3 @@ class TorchMatcher:
 
     def close(self) -> None:
         del self.net
-
-
-def _device(device: str):
-    import torch
-
-    try:
-        chosen = torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError):  # unknown name, or a torch built without it
-        raise ModelError(f"the device '{device}' does not work in torch here; use --device auto or cpu") from None
-    return chosen

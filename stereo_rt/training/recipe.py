@@ -1,0 +1,144 @@
+"""A recipe: everything that the weights of a network depend on. Shipped ones lie in configs/train."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field
+
+from .. import paths
+from ..config import Fraction, Section, Size, overridden, read_tree, validated
+from ..errors import ConfigError
+
+Positive = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class OptimizerRecipe(Section):
+    """AdamW. rate: the peak of the learning rate. decay: of the weights of convolutions, of nothing else.
+
+    clip: largest norm of the gradient.
+    """
+
+    rate: Positive = 1.5e-3
+    decay: Weight = 1e-2
+    beta1: Share = 0.9
+    beta2: Share = 0.99
+    clip: Positive = 4.0
+
+
+class ScheduleRecipe(Section):
+    """Of the learning rate, in shares of the steps: it rises until warm_up, holds, and falls from hold_until to the end,
+    where the share `floor` of its peak is left."""
+
+    warm_up: Fraction = 0.06
+    hold_until: Share = 0.3
+    floor: Fraction = 0.005
+
+
+class LossRecipe(Section):
+    """What each term counts; see losses.py.
+
+    regression: how the distance of a disparity map from the truth is measured. full, full_late: the map at full size,
+    before and after the share late_from of the steps, where smooth_l1 is also sharper. coarse: each earlier map.
+    distribution: the first distribution of the network; matching: those of correlations alone; coarser: all others.
+    confidence: its cross-entropy. occluded: weight of a pixel that only the left eye sees.
+    """
+
+    regression: Literal["smooth_l1", "l1", "ssim", "l1_ssim"] = "smooth_l1"
+    full: Weight = 0.5
+    full_late: Weight = 2.0
+    late_from: Fraction = 0.7
+    coarse: Weight = 0.2
+    distribution: Weight = 1.0
+    coarser: Weight = 0.4
+    matching: Weight = 0.25
+    confidence: Weight = 0.2
+    occluded: Fraction = 0.5
+
+
+class SceneRecipe(Section):
+    """Drawn scenes: how many are held, how many are new each step, and photographs for their surfaces."""
+
+    pool: Count = 256
+    fresh: Count = 1
+    max_disparity_px: Annotated[float, Field(ge=16)] = 192.0
+    textures: Path | None = None
+
+
+class DataRecipe(Section):
+    """Folders of pairs with known disparity, beside the drawn scenes. share: of the steps that take a batch from them."""
+
+    folders: tuple[Path, ...] = ()
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+
+class Recipe(Section):
+    """network: a name of nets.NAMES. batch: pairs a step, over all processes. size: of the crops. ema: see ema.py.
+
+    init: weights to begin with (an .onnx file of ours, a .safetensors file, a run's folder); None begins at random.
+    precision: of the passes through the network; auto takes bf16 where the hardware has it.
+    """
+
+    network: str
+    steps: Count
+    batch: Count
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    size: Size = (512, 256)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    ema: Share = 0.998
+    init: Path | None = None
+    optimizer: OptimizerRecipe = OptimizerRecipe()
+    schedule: ScheduleRecipe = ScheduleRecipe()
+    loss: LossRecipe = LossRecipe()
+    scenes: SceneRecipe = SceneRecipe()
+    data: DataRecipe = DataRecipe()
+
+
+def load_recipe(name: str, assignments: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> Recipe:
+    """A shipped recipe by its name, or a FILE.yaml, with settings replaced as in config.load. Raises ConfigError."""
+    tree = overridden(read_tree(_find(name)), assignments, flags)
+    return validated(Recipe, tree, f"there are {', '.join(Recipe.model_fields)}; see the files in {_folder()}")
+
+
+def shipped_recipes() -> list[str]:
+    return sorted(file.stem for file in _folder().glob("*.yaml"))
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """load_recipe of a file of this text is the recipe again."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+
+
+def differences(one: Recipe, other: Recipe) -> Iterator[tuple[str, Any, Any]]:
+    """(setting, value in one, value in the other), as plain values, where they differ."""
+    left, right = _flat(one.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
+    return ((name, left[name], right[name]) for name in left if left[name] != right[name])
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
+def _folder() -> Path:
+    return paths.configs() / "train"
+
+
+def _find(name: str) -> Path:
+    if Path(name).suffix in (".yaml", ".yml"):
+        return Path(name)
+    known = shipped_recipes()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}; or give a file: my_recipe.yaml"
+        raise ConfigError(f"there is no recipe named '{name}'; {hint}")
+    return _folder() / f"{name}.yaml"
