@@ -100,7 +100,7 @@ def test_the_table_shows_both_in_every_row(made: tuple[dict, str, Path]) -> None
 def test_confidence_methods_judge_the_first_matcher(made: tuple[dict, str, Path]) -> None:
     figures, printed, _ = made
     study = figures["confidence_methods"]
-    assert list(study["skipped"]) == ["entropy"] and "entropy: skipped" in printed
+    assert list(study["skipped"]) == ["entropy"] and "skipped: entropy (" in printed
     assert set(study["mean"]) == {"left_right", "variance"} == set(study["latency_ms"])
     for method in study["mean"]:
         rows = [scene[method] for scene in study["scenes"].values()]

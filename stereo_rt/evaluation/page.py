@@ -14,6 +14,7 @@ from .album import Album, Picture
 from .charts import Line, chart, headroom
 from .metrics import DENSITIES
 from .reliability import RULES
+from .study import skipped_lines
 from .table import COLUMNS, Column, rows, title
 
 RULE_TITLES = {"target": "Reliability: right is |e| < 1 px + 3 %", "2px": "Reliability: right is |e| ≤ 2 px"}
@@ -121,10 +122,9 @@ def _study(study: Mapping[str, Any]) -> str:
         head = f'<thead><tr><th scope="row">{caption}</th>{heads}</tr></thead>'
         tables.append(f"<table>{head}<tbody>{''.join(body)}</tbody></table>")
     curves = [_kept(name, bad, i) for i, (name, bad) in enumerate(study["curves"]["bad2"].items())]
-    skipped = "; ".join(f"{name} ({why})" for name, why in study["skipped"].items())
     return _template("study.html").substitute(
         tables="\n".join(tables),
-        skipped=escape(f"Skipped: {skipped}.") if skipped else "",
+        skipped=escape("; ".join(skipped_lines(study)).capitalize()),
         chart=_kept_chart("Sparsification by method", curves),
     )
 

@@ -77,7 +77,15 @@ def study_table(result: dict[str, Any]) -> str:
         lines.append(f"{'AUSE, ROC-AUC' if i == height - 1 else '':{named}}{cells}")
     for method in result["mean"]:
         lines.append(f"{method:{named}}" + "".join(f"{_pair(figures[method]):>13}" for figures in columns.values()))
-    return "\n".join([*lines, *(f"{name}: skipped, {why}" for name, why in result["skipped"].items())])
+    return "\n".join([*lines, *skipped_lines(result)])
+
+
+def skipped_lines(result: Mapping[str, Any]) -> list[str]:
+    """One line for each reason why methods were skipped."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in result["skipped"].items():
+        reasons.setdefault(why, []).append(name)
+    return [f"skipped: {', '.join(names)} ({why})" for why, names in reasons.items()]
 
 
 def _folded(name: str, width: int = 12) -> list[str]:
