@@ -27,9 +27,9 @@ def find(folder: Path) -> list[Labelled]:
 
 
 def _read(scene: Scene) -> Sample:
-    seen_twice = scene.not_occluded()
-    left, right = scene.images()
-    return Sample(left, right, scene.truth_px(), None if seen_twice is None else ~seen_twice, _weight(scene.folder))
+    seen_twice, truth_px = scene.not_occluded(), scene.truth_px()
+    occluded = None if seen_twice is None else np.isfinite(truth_px) & ~seen_twice
+    return Sample(*scene.images(), truth_px, occluded, _weight(scene.folder))
 
 
 def _weight(scene: Path) -> np.ndarray | None:
