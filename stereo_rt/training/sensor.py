@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+BRIGHTNESS = (0.22, 0.55)  # mean of a picture
 BLOCK_PX = 8
 LUMA = (0.299, 0.587, 0.114)
 # How coarsely each frequency is kept: rises from 10 in steps, about as the tables recommended for JPEG do for brightness.
@@ -70,10 +71,13 @@ def sense(left: Tensor, right: Tensor, generator: torch.Generator, sensor: Senso
     uneven = sensor.difference * draw.chance(0.6)
     strength = sensor.exposure
     gamma = torch.exp2(strength * draw.uniform(-0.7, 0.5))
-    gain = torch.exp2(strength * draw.uniform(-0.5, 0.45))
+    level = draw.uniform(*BRIGHTNESS)  # cameras expose themselves: most of a picture is neither black nor white
+    seen = left.mean((1, 2, 3), keepdim=True) ** gamma
+    gain = ((level / seen.clamp(min=0.02)) ** strength).clamp(max=8)
+    centre = torch.lerp(torch.full_like(level, 0.5), level, strength)
     contrast = 1 + strength * draw.uniform(-0.3, 0.4)
     saturation = (1 + strength * draw.uniform(-0.6, 0.3)) * (1 - draw.chance(sensor.grey))
-    balance = 1 + 0.12 * strength * draw.normal(3)
+    balance = 1 + 0.09 * strength * draw.normal(3)
     blur_px = sensor.blur_px * (draw.uniform(0, 0.5) + draw.chance(0.2) * draw.uniform())
     grain = sensor.noise * (0.06 + draw.uniform() ** 3) * draw.uniform(0.5, 1)
     compressed = draw.chance(sensor.jpeg)
@@ -84,9 +88,9 @@ def sense(left: Tensor, right: Tensor, generator: torch.Generator, sensor: Senso
         image = _blurred(image, blur_px + 0.4 * uneven * draw.uniform())
         image = image * _light(image, uneven * draw.chance(0.5) * 0.25, draw)
         image = image.clamp(1e-4, 1) ** (gamma * (1 + 0.1 * uneven * draw.normal()).clamp(0.6, 1.6))
-        image = image * gain * balance * (1 + 0.15 * uneven * draw.normal()) * (1 + 0.06 * uneven * draw.normal(3))
+        image = image * gain * balance * (1 + uneven * (0.12 * draw.normal() + 0.06 * draw.normal(3))).clamp(0.6, 1.5)
         image = _in_colour(image, saturation)
-        image = 0.5 + (image - 0.5) * contrast + 0.03 * uneven * draw.normal()
+        image = centre + (image - centre) * contrast + 0.02 * uneven * draw.normal()
         image = _noisy(image * _darker_corners(image, vignette), grain, draw.chance(0.4), noise).clamp(0, 1)
         eyes.append(_compressed(image, compressed, quality))
     return eyes[0], eyes[1]
@@ -164,7 +168,7 @@ def _compressed(image: Tensor, chosen: Tensor, coarseness: Tensor) -> Tensor:
     if not len(which):
         return image
     picture = image[which]
-    pairs, channels, height, width = picture.shape
+    height, width = picture.shape[2:]
     luma = (picture * torch.tensor(LUMA, device=image.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
     planes = torch.cat([luma, picture[:, ::2] - luma], 1) * 255  # brightness, red and blue differences
     down, right = -height % BLOCK_PX, -width % BLOCK_PX

@@ -72,14 +72,14 @@ def row(rng: np.random.Generator, view: View, place: np.ndarray, px: float) -> T
         turns(np.zeros(n), np.zeros(n), 0.03 * rng.normal(size=n)),
     )
     roll = rng.choice([0, 0, np.pi / 2]) + 0.05 * rng.normal()
-    frame = turns(0.5 * rng.normal(), 0.06 * rng.normal(), np.array(roll))
+    frame = turns(0.5 * rng.normal(), 0.06 * rng.normal(), roll)
     return assemble(parts, frame, place, px * rng.uniform(8, 20))
 
 
 def furniture(rng: np.random.Generator, view: View, place: np.ndarray, px: float) -> Things:
     """A table or chair: a slab on four legs, often with a back of slats."""
     w, d, h, leg = rng.uniform(0.6, 1.6), rng.uniform(0.5, 1), rng.uniform(0.6, 1.4), rng.uniform(0.02, 0.09)
-    centre, half = [[0, 0, 0]], [[w, rng.uniform(0.02, 0.1), d]]
+    centre, half = [[0.0, 0, 0]], [[w, rng.uniform(0.02, 0.1), d]]
     for side in (-1, 1):
         for end in (-1, 1):
             centre.append([side * (w - leg), h, end * (d - leg)])

@@ -13,6 +13,7 @@ from .things import Things, boxes, join, make, quadrics, sheets, turns
 from .view import View, sample_view
 
 LARGE = 0.12  # of the view: from here on a surface must have contrast
+CLUTTER = (11, 9, 6)  # at most, of boxes, of round and of flat things
 LARGEST = 0.6  # of the view, that anything but the room may cover
 
 
@@ -42,10 +43,10 @@ def sample_layout(seed: int, number: int, size: tuple[int, int], max_disparity_p
     if uneven:
         fixed.append(terrain(rng, room))
     behind = sum(len(t.kind) for t in fixed)
-    density = rng.uniform(0.3, 1)
+    density = rng.uniform(0.35, 1)
     clutter = _clutter(rng, view, room, density)
-    groups = [_group(rng, view, room) for _ in range(rng.binomial(4, density))]
-    things = _behind_the_limit(_not_too_large(join([*fixed, *clutter, *groups]), view, behind), view, behind)
+    groups = [_group(rng, view, room) for _ in range(rng.binomial(5, density))]
+    things = _behind_the_limit(_not_too_large(join([*fixed, clutter, *groups]), view, behind), view, behind)
     large = covered(things, view) > LARGE
     large[0] = True
     return Layout(view, things, sample_materials(rng, view, things, large, deviation), sample_light(rng, view, len(deviation)))
@@ -99,18 +100,19 @@ def _place(rng: np.random.Generator, view: View, n: int) -> tuple[np.ndarray, np
     return view.points(x, y, disparity_px), 1 / disparity_px
 
 
-def _clutter(rng: np.random.Generator, view: View, room: Things, density: float) -> list[Things]:
-    """Single things all over the view."""
-    many = []
-    for kind, most in ((boxes, 9), (quadrics, 8), (sheets, 6)):
-        place, px = _place(rng, view, rng.binomial(most, density))
-        if len(place) == 0:
-            continue
-        half = px * 7 * 20 ** rng.random(len(place)) * view.width / 640
-        things = sheets(rng, place, half, px) if kind is sheets else kind(rng, place, half)
-        stands = (rng.random(len(place)) < 0.3) & (kind is not sheets)
-        many.append(replace(things, centre=things.centre + stands[:, None] * _down(things, room)))
-    return many
+def _clutter(rng: np.random.Generator, view: View, room: Things, density: float) -> Things:
+    """Single things all over the view; some of those that have a body stand on the floor."""
+    (box, box_px), (round_, round_px), (flat, flat_px) = (_place(rng, view, rng.binomial(m, density)) for m in CLUTTER)
+    solid = join([boxes(rng, box, _half(rng, view, box_px)), quadrics(rng, round_, _half(rng, view, round_px))])
+    stands = rng.random((len(solid.kind), 1)) < 0.3
+    solid = replace(solid, centre=solid.centre + stands * _down(solid, room))
+    return join([solid, sheets(rng, flat, _half(rng, view, flat_px), flat_px)])
+
+
+def _half(rng: np.random.Generator, view: View, px: np.ndarray) -> np.ndarray:
+    """(n,) half sizes of 7 to 140 px in a view 640 px wide."""
+    half: np.ndarray = px * view.width / 640 * 7 * 20 ** rng.random(len(px))
+    return half
 
 
 def _group(rng: np.random.Generator, view: View, room: Things) -> Things:

@@ -81,7 +81,7 @@ def sample_materials(
         offset=256 * pick((n, 2)),
         contrast=np.where(large, np.maximum(contrast, floor), contrast),
         tint=tint * (1 + 0.12 * (pick((n, 1)) - 0.5)),
-        specular=shared(np.where(pick(groups) < 0.25, 0.8 * pick(groups), 0)),
+        specular=shared(np.where(pick(groups) < 0.25, 0.6 * pick(groups), 0)),
         shininess=shared(8 * 12 ** pick(groups)),
         reflectivity=np.where(pane, 0.45, shared(np.where(pick(groups) < 0.15, rng.uniform(0.1, 0.45, groups), 0))),
         opacity=np.where(pane, shared(np.where(clear, rng.uniform(0.05, 0.3, groups), rng.uniform(0.6, 0.9, groups))), 1),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from .layout import Layout
 from .materials import MOSTLY
 from .shading import colours
 from .shapes import Kind
-from .tables import OPAQUE, Tables, tabulate
+from .tables import Tables, tabulate
 from .textures import Textures
 from .truth import edges, occluded
 from .visibility import Candidates, Hits, Samples, candidates, first_hits, pixel_centres
@@ -39,12 +39,10 @@ def render(layouts: Sequence[Layout], textures: Textures, device: torch.device |
     return Rendered((left, right), (left_px, right_px), occluded(left_px, right_px))
 
 
-def trace(tables: Tables, samples: Samples, pairs: Iterable[Candidates]) -> tuple[Hits, Hits]:
+def trace(tables: Tables, samples: Samples, pairs: Sequence[Candidates]) -> tuple[Hits, Hits]:
     """What is behind all panes, and the nearest pane before it (or nothing), for each of the samples."""
-    opaque, panes = [], []
-    for some in pairs:
-        (panes if some.kind == Kind.PANE else opaque).append(some)
-    behind, pane = first_hits(tables, samples, opaque), first_hits(tables, samples, panes)
+    behind = first_hits(tables, samples, [some for some in pairs if some.kind != Kind.PANE])
+    pane = first_hits(tables, samples, [some for some in pairs if some.kind == Kind.PANE])
     hidden = pane.depth >= behind.depth
     return behind, Hits(pane.depth.masked_fill(hidden, torch.inf), pane.thing.masked_fill(hidden, -1))
 
@@ -55,9 +53,7 @@ def look(tables: Tables, textures: Textures, samples: Samples, behind: Hits, pan
     glazed = (pane.thing >= 0).nonzero()[:, 0]
     if len(glazed):
         opacity = tables.looks["opacity"][pane.thing[glazed], None]
-        colour[glazed] = torch.lerp(
-            colour[glazed], colours(tables, textures, samples.take(glazed), pane.take(glazed)), opacity
-        )
+        colour[glazed] = torch.lerp(colour[glazed], colours(tables, textures, samples.take(glazed), pane.take(glazed)), opacity)
     return colour
 
 
@@ -69,7 +65,7 @@ def seen(tables: Tables, behind: Hits, pane: Hits) -> Hits:
 
 def _view(tables: Tables, textures: Textures, eye: int) -> tuple[Tensor, Tensor]:
     """The image (B, 3, H, W) and the disparity (B, H, W) of one eye."""
-    pairs = [candidates(tables, eye, kind) for kind in (*OPAQUE, Kind.PANE)]
+    pairs = [candidates(tables, eye, kind) for kind in Kind]
     samples = pixel_centres(tables, eye)
     behind, pane = trace(tables, samples, pairs)
     hits = seen(tables, behind, pane)

@@ -39,23 +39,23 @@ def _colours(tables: Tables, textures: Textures, samples: Samples, hits: Hits) -
     towards = towards.abs()
 
     half = tables.half.index_select(1, thing)
-    face = main_axis(gradient / half)
-    surface = _textured(tables, textures, thing, own, half, face, depth / focal_px, towards)
+    surface = _textured(tables, textures, thing, own, half, gradient, depth / focal_px, towards)
     shade, highlight = _lit(tables, textures, scene, thing, point, normal, to_eye)
     colour = surface * shade[:, None] + highlight[:, None]
     return _mirrored(tables, textures, samples, thing, colour, ray, normal, towards).clamp(0, 1)
 
 
 def _textured(
-    tables: Tables, textures: Textures, thing: Tensor, own: Tensor, half: Tensor, face: Tensor, px: Tensor, towards: Tensor
+    tables: Tables, textures: Textures, thing: Tensor, own: Tensor, half: Tensor, gradient: Tensor, px: Tensor, towards: Tensor
 ) -> Tensor:
     """(N, 3) the colour of the surface: its texture seen along the main axis of its normal. px is a pixel's length there."""
     looks = {name: column.index_select(0, thing) for name, column in tables.looks.items()}
+    face = main_axis(gradient / half)
     place = own * half
     texels = looks["texels"]
     u = torch.where(face == 0, place[1], place[0]) * texels + looks["offset"][:, 0]
     v = torch.where(face == 2, place[1], place[2]) * texels + looks["offset"][:, 1]
-    behind = torch.where(face == 0, own[0], torch.where(face == 1, own[1], own[2])) > 0
+    behind = torch.where(face == 0, gradient[0], torch.where(face == 1, gradient[1], gradient[2])) > 0
     side = (2 * face + behind) * looks["per_face"]
     texture = (looks["texture"] + 37 * side) % textures.count
     # The footprint of a pixel is longer than wide on slanted surfaces; between the two is the usual compromise.
@@ -81,7 +81,8 @@ def _lit(
         lamp[shaded] *= 1 - light["dapple"][where] * (4 * pattern - 1.5).clamp(0, 1)
     ambient = light["ambient"].index_select(0, scene)
     halfway = unit(to_lamp + to_eye)
-    highlight = tables.looks["specular"].index_select(0, thing) * dot(normal, halfway).clamp(min=0) ** tables.looks["shininess"].index_select(0, thing)
+    strength, power = (tables.looks[name].index_select(0, thing) for name in ("specular", "shininess"))
+    highlight = strength * dot(normal, halfway).clamp(min=0) ** power
     return ambient + (1 - ambient) * 1.3 * lamp, highlight
 
 
@@ -110,5 +111,3 @@ def _mirrored(
     colour = colour.clone()
     colour[glossy] = torch.lerp(colour[glossy], seen, strength)
     return colour
-
-

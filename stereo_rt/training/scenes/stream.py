@@ -47,7 +47,6 @@ class SceneStream:
         self.size, self.seed, self.max_disparity_px = size, seed, max_disparity_px
         self._batch, self._pool, self._fresh, self._device = batch, pool, fresh, torch.device(device)
         self._textures = make_textures(TEXTURES, seed, self._device, textures)
-        self._deviation = self._textures.deviation()
         width, height = self._scene_size = (round(size[0] * MARGIN), round(size[1] * MARGIN))
         self._images = torch.empty(pool, 6, height, width, dtype=torch.uint8, device=self._device)
         self._disparity_px = torch.empty(pool, height, width, device=self._device)
@@ -75,7 +74,7 @@ class SceneStream:
         for first in range(0, len(missing), at_once):
             some = missing[first : first + at_once]
             layouts = [
-                sample_layout(self.seed, k, self._scene_size, self.max_disparity_px, self._deviation) for k in some
+                sample_layout(self.seed, k, self._scene_size, self.max_disparity_px, self._textures.deviation) for k in some
             ]
             rendered = render(layouts, self._textures, self._device)
             places = [k % self._pool for k in some]

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from .layout import Layout, rectangles
-from .shapes import Kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +96,3 @@ def _rows(layout: Layout) -> dict[str, np.ndarray]:
         "shape": things.shape.T,
         "rectangles": np.stack([rectangles(things, view, eye).T for eye in (0, 1)]),
     }
-
-
-OPAQUE = tuple(kind for kind in Kind if kind != Kind.PANE)

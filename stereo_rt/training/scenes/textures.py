@@ -22,21 +22,16 @@ AT_ONCE = 16
 @dataclass(frozen=True, eq=False)
 class Textures:
     """count textures. texels: (count * all texels of one,) int32, each four uint8 (red, green, blue, nothing); of one
-    texture the levels follow each other, each half as wide as the one before. mean: (count, 3) float in [0, 1]."""
+    texture the levels follow each other, each half as wide as the one before. mean: (count, 3) float in [0, 1].
+    deviation: (count,) standard deviation of the brightness, in [0, 1]."""
 
     texels: Tensor
     mean: Tensor
+    deviation: np.ndarray
 
     @property
     def count(self) -> int:
         return len(self.mean)
-
-    def deviation(self) -> np.ndarray:
-        """(count,) standard deviation of the brightness of each texture, in [0, 1]."""
-        base = self.texels.view(self.count, -1)[:, : SIDE_PX * SIDE_PX].contiguous().view(torch.uint8)
-        grey = base.view(self.count, -1, 4)[..., :3].float().mean(-1) / 255
-        deviation: np.ndarray = grey.std(1).cpu().numpy()
-        return deviation
 
     def look_up(self, texture: Tensor, u: Tensor, v: Tensor, level: Tensor) -> Tensor:
         """(N, 3) colours in [0, 1] of textures (N,) int64 at u, v (N,) texels of level 0, repeated without end, blended
@@ -99,7 +94,8 @@ def _packed(pictures: Tensor) -> Textures:
         levels.append(level.permute(0, 2, 3, 1).flatten(1, 2))
         level = F.avg_pool2d(level, 2)
     texels = F.pad(torch.cat(levels, 1).mul(255).round().to(torch.uint8), (0, 1))
-    return Textures(texels.contiguous().view(torch.int32).flatten(), pictures.mean((2, 3)))
+    deviation = pictures.mean(1).flatten(1).std(1).cpu().numpy()
+    return Textures(texels.contiguous().view(torch.int32).flatten(), pictures.mean((2, 3)), deviation)
 
 
 def _photographs(folder: Path, count: int, seed: int) -> Tensor:

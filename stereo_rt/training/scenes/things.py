@@ -76,12 +76,13 @@ def assemble(parts: Things, rotation: np.ndarray, centre: np.ndarray, scale: flo
 def join(many: Sequence[Things]) -> Things:
     """All of them, groups kept apart."""
     firsts = np.cumsum([0] + [int(t.group.max(initial=-1)) + 1 for t in many])
-    columns = (np.concatenate([getattr(t, name) for t in many]) for name in ("kind", "centre", "half", "rotation", "shape"))
-    return Things(*columns, np.concatenate([t.group + first for t, first in zip(many, firsts, strict=False)]))
+    group = np.concatenate([t.group + first for t, first in zip(many, firsts, strict=False)])
+    columns = ("kind", "centre", "half", "rotation", "shape")
+    return Things(**{name: np.concatenate([getattr(t, name) for t in many]) for name in columns}, group=group)
 
 
-def turns(yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> np.ndarray:
-    """(n, 3, 3) rotations Ry(yaw) Rx(pitch) Rz(roll), angles (n,) in radians."""
+def turns(yaw: np.ndarray | float, pitch: np.ndarray | float, roll: np.ndarray | float) -> np.ndarray:
+    """(n, 3, 3) rotations Ry(yaw) Rx(pitch) Rz(roll), angles (n,) in radians; (3, 3) of single ones."""
     yaw, pitch, roll = np.broadcast_arrays(yaw, pitch, roll)
     zero, one = np.zeros_like(yaw, float), np.ones_like(yaw, float)
 
@@ -105,7 +106,7 @@ def facing(rng: np.random.Generator, n: int) -> np.ndarray:
     return turns(0.55 * rng.normal(size=n), 0.45 * rng.normal(size=n), 0.8 * rng.normal(size=n) * (rng.random(n) < 0.7))
 
 
-UPWARD = turns(np.array(0.0), np.array(np.pi / 2), np.array(0.0))  # turns the z axis of a body to the vertical
+UPWARD = turns(0, np.pi / 2, 0)  # turns the z axis of a body to the vertical
 
 
 def boxes(rng: np.random.Generator, centre: np.ndarray, half: np.ndarray) -> Things:

@@ -100,7 +100,9 @@ def first_hits(tables: Tables, samples: Samples, pairs: Iterable[Candidates]) ->
 
 def _depth(tables: Tables, samples: Samples, kind: Kind, thing: Tensor, sample: Tensor) -> Tensor:
     rays = tables.rays.index_select(1, thing)
-    direction = torch.addcmul(torch.addcmul(rays[6:9], rays[0:3], samples.x.index_select(0, sample)), rays[3:6], samples.y.index_select(0, sample))
+    direction = torch.addcmul(
+        torch.addcmul(rays[6:9], rays[0:3], samples.x.index_select(0, sample)), rays[3:6], samples.y.index_select(0, sample)
+    )
     origin = tables.origins[samples.eye].index_select(1, thing)
     shape = origin if kind in (Kind.ROOM, Kind.BOX) else tables.shape.index_select(1, thing)
     return MEETS[kind](origin, direction, shape)
