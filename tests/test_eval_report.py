@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stereo_rt.cli import app as cli
-from stereo_rt.errors import UsageError
+from stereo_rt.errors import ModelError, UsageError
 from stereo_rt.evaluation.charts import Line, chart
 from stereo_rt.evaluation.datasets import find_scenes
 from stereo_rt.evaluation.pictures import error_ramp, named_ramp, palette_png
@@ -210,3 +210,18 @@ def test_an_unknown_method_is_one_sentence_before_anything_runs(dataset: Path, t
     result = run(dataset, "--backend", "sgbm", "--confidence", "lerned", "--json", tmp_path / "r.json")
     assert isinstance(result.exception, UsageError) and "did you mean 'learned'" in str(result.exception)
     assert not (tmp_path / "r.json").exists()
+
+
+def test_an_unknown_opponent_is_one_sentence_before_anything_runs(dataset: Path, tmp_path: Path) -> None:
+    result = run(dataset, "--backend", "sgbm", "--against", "student_x", "--save", tmp_path / "kept")
+    assert isinstance(result.exception, ModelError) and "student_x" in str(result.exception)
+    assert not (tmp_path / "kept").exists()
+
+
+def test_the_shipped_network_against_sgbm(dataset: Path, tmp_path: Path) -> None:
+    result = run(dataset / "rooms", "--against", "sgbm", "--set", "match.threads=1", "--json", tmp_path / "r.json")
+    assert result.exception is None, result.output
+    figures = json.loads((tmp_path / "r.json").read_text())
+    assert (figures["matcher"], figures["against"]["matcher"]) == ("student_s", "sgbm_3way")
+    assert set(figures["scenes"]) == set(figures["against"]["scenes"]) == {"a", "b & <b>"}
+    assert set(figures["sets"]) == {"rooms"}

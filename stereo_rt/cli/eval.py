@@ -30,15 +30,17 @@ def evaluate(
 ) -> None:
     """Measure accuracy and confidence quality on scenes with ground truth."""
     import json
+    from contextlib import ExitStack, closing
 
     from rich.console import Console
 
     from ..atomic import write_bytes
     from ..confidence import chosen
+    from ..evaluation import report
     from ..evaluation.album import Album
     from ..evaluation.datasets import find_scenes
     from ..evaluation.page import page
-    from ..evaluation.report import Observer, evaluate, saver
+    from ..evaluation.report import Observer, saver
     from ..evaluation.study import ConfidenceStudy, study_table
     from ..evaluation.table import table
     from ..matchers import create_matcher
@@ -51,24 +53,14 @@ def evaluate(
     elif against:
         backend = "auto" if cfg.match.backend == "sgbm" else cfg.match.backend
         runs.append(cfg.match.model_copy(update={"model": against, "backend": backend}))
-    results, albums = [], []
-    study = None
-    for i, match in enumerate(runs):
-        matcher = create_matcher(match)
-        observers: list[Observer] = []
-        if save and i == 0:
-            observers.append(saver(save))
-        if report_file:
-            albums.append(Album())
-            observers.append(albums[-1])
-        if methods and i == 0:
-            study = ConfidenceStudy(methods, matcher)
-            observers.append(study)
-        try:
-            with Console(stderr=True).status("matching") as status:
-                results.append(evaluate(matcher, scenes, observers, done=status.update))
-        finally:
-            matcher.close()
+    with ExitStack() as stack:
+        first, *others = [stack.enter_context(closing(create_matcher(match))) for match in runs]
+        status = stack.enter_context(Console(stderr=True).status("matching"))
+        albums = [Album() for _ in runs] if report_file else []
+        study = ConfidenceStudy(methods, first) if methods else None
+        watching: list[Observer] = [*albums[:1], *([saver(save)] if save else []), *([study] if study else [])]
+        results = [report.evaluate(first, scenes, watching, done=status.update)]
+        results += [report.evaluate(matcher, scenes, albums[1:], done=status.update) for matcher in others]
     typer.echo(table(results))
     figures = results[0] | ({"against": results[1]} if against else {})
     if study:
