@@ -13,7 +13,7 @@ from setuptools.command.build_py import build_py
 HERE = Path(__file__).parent
 ARTEFACTS = {
     "engines": ("*.onnx", "*.yaml", "*.md"),
-    "configs": ("*.yaml", "*.md"),
+    "configs": ("*.yaml", "*.md", "train/*.yaml"),
     "calibration": ("*.md", "boards/*.yaml", "examples/*.yaml"),
 }
 
@@ -29,7 +29,7 @@ EXTRAS = {
     "video": ["av>=12"],
     "mcap": ["mcap>=1.6", "mcap-ros2-support>=0.6"],
     "bag": ["rosbags>=0.10"],
-    "train": ["torch>=2.2", "onnx>=1.15"],
+    "train": ["torch>=2.2", "onnx>=1.15", "safetensors>=0.4"],
     "tensorrt": ["tensorrt>=8.6", "pycuda>=2022.2"],
     "rtx": ["tensorrt-rtx>=1.0"],
 }

@@ -268,10 +268,8 @@ def _sentence(error: ValidationError, schema: type[BaseModel], listing: str) -> 
     where = ".".join(str(p) for p in problem["loc"])[:80]
     if problem["type"] == "extra_forbidden":
         known = sorted(_keys(schema))
-        if near := difflib.get_close_matches(where, known, n=1, cutoff=0.5):
-            hint = f"did you mean '{near[0]}'?"
-        else:
-            hint = listing
+        near = difflib.get_close_matches(where, known, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else listing
         return f"the setting '{where}' does not exist; {hint}"
     reason = problem["msg"].removeprefix("Value error, ")
     return f"the setting '{where}' is wrong: {reason[:1].lower()}{reason[1:]} (got {reprlib.repr(problem['input']):.60})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from .errors import ModelError
@@ -26,6 +28,16 @@ def fast_bf16(device: torch.device) -> bool:
     # torch has no public name for this, and the private ones come and go.
     probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return device.type == "cpu" and any(probe() for probe in probes if probe is not None)
+
+
+def make_deterministic(device: torch.device) -> None:
+    """The same numbers from the same calls, wherever torch has a way; operators that have none warn. Before their use."""
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # slow, and no use here
+        torch.set_float32_matmul_precision("high")
 
 
 def describe_device(device: torch.device) -> str:

@@ -36,7 +36,7 @@ def root(
 
 def register() -> None:
     """Attach every command. The modules import nothing heavy at their top."""
-    from . import bench, config, demo, doctor, eval, export, info, process, record, view
+    from . import bench, config, demo, distill, doctor, eval, export, info, process, record, train, view
 
     app.command()(demo.demo)
     app.command()(view.view)
@@ -44,6 +44,8 @@ def register() -> None:
     app.command()(record.record)
     app.command()(bench.bench)
     app.command("eval")(eval.evaluate)
+    app.command()(train.train)
+    app.command()(distill.distill)
     app.command()(export.export)
     app.command()(info.info)
     app.command()(doctor.doctor)

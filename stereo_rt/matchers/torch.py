@@ -1,4 +1,4 @@
-"""TorchMatcher: one of our own networks in torch, its weights read from the same ONNX file. For development and GPUs."""
+"""Our own networks in torch: as they are in memory, or their weights read from the same ONNX file. For development and GPUs."""
 
 from __future__ import annotations
 
@@ -16,55 +16,47 @@ from .models import find_model
 from .tensors import clean_outputs, fill_input
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
+    from ..nets.predictions import StereoNet
 
-class TorchMatcher:
-    """Runs match.model on match.device: 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'. Raises ModelError, MissingExtra.
 
-    scale: size of the input grid, in the file's own (a network in torch is not bound to one size).
+class NetMatcher:
+    """Any network of ours, as it is in memory, on a grid of size (width, height). device: the network's.
+
     net: the network itself, for those who look at more than its maps.
     """
 
-    def __init__(self, match: MatchConfig, scale: float = 1.0) -> None:
-        try:
-            import onnx  # noqa: F401
-            import torch
-        except ImportError:
-            raise MissingExtra("the torch backend", "train") from None
-        from ..devices import choose_device
-        from ..nets.student import MULTIPLE_PX
-        from ..nets.weights import load_student
-
-        self._torch = torch
-        model = find_model(match.model)
-        net, metadata = load_student(model.path)
-        self._device = choose_device(match.device)
-        self.net = net.to(self._device)
-        if self._device.type == "cpu":
-            torch.set_num_threads(match.threads or usable_cores())
-        sides = (int(n) * scale for n in metadata["input_size"].split("x"))
-        width, height = (round(side / MULTIPLE_PX) * MULTIPLE_PX for side in sides)
+    def __init__(
+        self, net: StereoNet, size: tuple[int, int], device: torch.device, name: str, sha256: str | None = None
+    ) -> None:
+        self.net, self._device = net, device
+        width, height = size
         self._inputs = [np.empty((1, 3, height, width), np.float32) for _ in range(2)]
         self.spec = MatcherSpec(
-            name=model.name,
+            name=name,
             backend="torch",
             width=width,
             height=height,
-            max_disparity_px=float(net.size.max_disparity_px),
+            max_disparity_px=float(net.max_disparity_px),
             has_confidence=True,
-            sha256=model.sha256,
+            sha256=sha256,
         )
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Disparity:
-        with self._torch.inference_mode():
+        import torch
+
+        with torch.inference_mode():
             return self.leave(left, *self.net(*self.enter(left, right)))
 
     def enter(self, left: np.ndarray, right: np.ndarray) -> tuple[Tensor, Tensor]:
         """What the network takes for this pair: two (1, 3, height, width) tensors on its device."""
+        import torch
+
         for image, tensor in zip((left, right), self._inputs, strict=True):
             fill_input(self._grid(left).enter(image), tensor)
-        left_rgb, right_rgb = (self._torch.from_numpy(t).to(self._device) for t in self._inputs)
+        left_rgb, right_rgb = (torch.from_numpy(t).to(self._device) for t in self._inputs)
         return left_rgb, right_rgb
 
     def leave(self, left: np.ndarray, disparity_px: Tensor, confidence: Tensor) -> Disparity:
@@ -78,3 +70,29 @@ class TorchMatcher:
 
     def close(self) -> None:
         del self.net
+
+
+class TorchMatcher(NetMatcher):
+    """Runs match.model on match.device: 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'. Raises ModelError, MissingExtra.
+
+    scale: size of the input grid, in the file's own (a network in torch is not bound to one size).
+    """
+
+    def __init__(self, match: MatchConfig, scale: float = 1.0) -> None:
+        try:
+            import onnx  # noqa: F401
+            import torch
+        except ImportError:
+            raise MissingExtra("the torch backend", "train") from None
+        from ..devices import choose_device
+        from ..nets.student import MULTIPLE_PX
+        from ..nets.weights import load_student
+
+        model = find_model(match.model)
+        net, metadata = load_student(model.path)
+        device = choose_device(match.device)
+        if device.type == "cpu":
+            torch.set_num_threads(match.threads or usable_cores())
+        sides = (int(n) * scale for n in metadata["input_size"].split("x"))
+        width, height = (round(side / MULTIPLE_PX) * MULTIPLE_PX for side in sides)
+        super().__init__(net.to(device), (width, height), device, model.name, model.sha256)

@@ -73,10 +73,30 @@ class SceneRecipe(Section):
 
 
 class DataRecipe(Section):
-    """Folders of pairs with known disparity, beside the drawn scenes. share: of the steps that take a batch from them."""
+    """Pairs with known disparity, beside the drawn scenes. folders: FOLDER or LAYOUT:FOLDER, see training/datasets.
 
-    folders: tuple[Path, ...] = ()
+    share: of the steps that take a batch from them, the folders by turns.
+    """
+
+    folders: tuple[str, ...] = ()
     share: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+
+class DistillRecipe(Section):
+    """What is learned from a teacher's labels beside all else; see distillation.py.
+
+    labels: FOLDER or LAYOUT:FOLDER, as in data.folders. batch: labelled pairs a step, over all processes. teacher: one of
+    our own networks (a name, .onnx, .safetensors or a run's folder) to be asked for more than its labels; None does not.
+    disparity, distribution, features, ema: what each term counts.
+    """
+
+    labels: tuple[str, ...]
+    batch: Count = 2
+    teacher: str | None = None
+    disparity: Weight = 0.5
+    distribution: Weight = 1.0
+    features: Weight = 0.5
+    ema: Weight = 0.5
 
 
 class Recipe(Section):
@@ -99,6 +119,7 @@ class Recipe(Section):
     loss: LossRecipe = LossRecipe()
     scenes: SceneRecipe = SceneRecipe()
     data: DataRecipe = DataRecipe()
+    distill: DistillRecipe | None = None
 
 
 def load_recipe(name: str, assignments: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> Recipe:

@@ -1,0 +1,90 @@
+"""RunFolder: the folder of one run, which recipe it is of, and how far it is."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .. import __version__
+from ..atomic import sweep, write_bytes
+from ..devices import describe_device
+from ..errors import ConfigError, OutputError
+from . import checkpoint
+from .parallel import Crew
+from .recipe import Recipe, differences, load_recipe, to_yaml
+
+RECIPE = "recipe.yaml"
+
+
+class RunFolder:
+    """The place of a run of this recipe. Raises OutputError: it holds a run and resume is False, it holds none and resume
+    is True, it cannot be written; ConfigError: the run in it follows another recipe."""
+
+    def __init__(self, path: Path, recipe: Recipe, crew: Crew, resume: bool) -> None:
+        self.path, self._recipe, self._crew = path, recipe, crew
+        began = (path / RECIPE).is_file()
+        if resume and not began:
+            raise OutputError(f"{path}: holds no run to go on with; leave --resume out to begin one")
+        if began and not resume:
+            raise OutputError(f"{path}: holds a run already; add --resume to go on with it, or choose another --out")
+        if resume:
+            for name, before, now in differences(load_recipe(str(path / RECIPE)), recipe):
+                raise ConfigError(
+                    f"{path}: was begun with {name} = {before}, not {now}; give the same settings again, "
+                    "or begin another run with another --out"
+                )
+        if crew.leads:
+            sweep(path)
+            write_bytes(path / RECIPE, to_yaml(recipe).encode())
+
+    def restore(
+        self, objective: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, say: Callable[[str], None]
+    ) -> tuple[int, float]:
+        """Bring these to where the run stands: (step, seconds so far). Raises ModelError."""
+        file = self.path / checkpoint.CHECKPOINT
+        if not file.is_file():
+            return 0, 0.0
+        tensors, facts = checkpoint.load(file)
+        checkpoint.restore_module(objective, checkpoint.without("objective.", tensors), file)
+        checkpoint.restore_module(average, checkpoint.without("average.", tensors), file)
+        checkpoint.restore_optimizer(optimizer, checkpoint.without("optimizer.", tensors))
+        if (before := facts["machine"]) != (now := self._machine()):
+            say(f"the run was on {before} and is on {now} now: its end will differ in the last digits")
+        return int(facts["step"]), float(facts["seconds"])
+
+    def save(
+        self, objective: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, step: int, seconds: float
+    ) -> None:
+        """Keep where the run stands. Raises OutputError."""
+        network = self._recipe.network
+        facts = {
+            "step": step,
+            "steps": self._recipe.steps,
+            "samples": step * self._recipe.batch,
+            "seconds": round(seconds, 1),
+            "network": network,
+            "student_size": network.removeprefix("student_"),
+            "seed": self._recipe.seed,
+            "machine": self._machine(),
+            "versions": {"stereo_rt": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        }
+        parts = {"objective.": objective.state_dict(), "average.": average.state_dict()}
+        parts["optimizer."] = checkpoint.optimizer_tensors(optimizer)
+        tensors = {name: value for prefix, part in parts.items() for name, value in checkpoint.prefixed(prefix, part).items()}
+        checkpoint.save(self.path / checkpoint.CHECKPOINT, tensors, facts)
+        checkpoint.save(self.path / checkpoint.AVERAGE, average.state_dict(), facts)
+        recipe = self._recipe.model_dump(mode="json")
+        write_bytes(self.path / checkpoint.STATE, json.dumps(facts | {"recipe": recipe}, indent=1).encode())
+
+    def saved_step(self) -> int:
+        """The step of the latest checkpoint, 0 before the first."""
+        file = self.path / checkpoint.CHECKPOINT
+        return int(checkpoint.load(file)[1]["step"]) if file.is_file() else 0
+
+    def _machine(self) -> str:
+        return f"{self._crew.size} x {describe_device(self._crew.device)}"
