@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
-safetensors_torch = pytest.importorskip("safetensors.torch")
+pytest.importorskip("safetensors")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
@@ -24,6 +23,7 @@ from stereo_rt.engine.precision import CARRY, MATRIX, half_nodes, to_mixed  # no
 from stereo_rt.errors import CheckFailed, ModelError, StereoError, UsageError  # noqa: E402
 from stereo_rt.nets.student import SIZES, Student  # noqa: E402
 from stereo_rt.nets.weights import load_student  # noqa: E402
+from stereo_rt.training import checkpoint  # noqa: E402
 
 GRID = (128, 64)
 FACTS = {"name", "student_size", "version", "recipe", "input_size", "max_disparity_px", "normalisation", "precision"}
@@ -210,31 +210,30 @@ def test_random_weights_to_measure_speed(tmp_path: Path) -> None:
         run("studen_n", "-o", str(file), "--random-weights")
 
 
-def test_a_file_of_weights_wants_its_size(tmp_path: Path) -> None:
+def test_a_file_of_weights_wants_to_know_its_network(tmp_path: Path) -> None:
     torch.manual_seed(0)
     file = tmp_path / "mine.safetensors"
-    safetensors_torch.save_file(Student(SIZES["n"]).state_dict(), file)
-    out = str(tmp_path / "net.onnx")
+    checkpoint.save(file, Student(SIZES["n"]).state_dict(), {})
+    assert open_origin(str(file), "n").facts["student_size"] == "n"
     with pytest.raises(ModelError, match=r"add --student-size, one of .*n"):
-        run(str(file), "-o", out)
-    with pytest.raises(ModelError, match="do not fit a student of size 'm'"):
-        run(str(file), "-o", out, "--student-size", "m")
+        open_origin(str(file))
+    with pytest.raises(ModelError, match="do not fit student_m"):
+        open_origin(str(file), "m")
     file.write_bytes(b"{}")
-    with pytest.raises(ModelError, match="not a whole file of weights"):
-        run(str(file), "-o", out, "--student-size", "n")
-    with pytest.raises(ModelError, match="not the folder of a training run"):
-        run(str(tmp_path), "-o", out)
+    with pytest.raises(ModelError, match="cannot be read as weights"):
+        open_origin(str(file))
+    with pytest.raises(ModelError, match=r"ema.safetensors: does not exist; pass a network's name"):
+        open_origin(str(tmp_path))
 
 
 def test_a_training_run_gives_its_averaged_weights(tmp_path: Path) -> None:
     folder = tmp_path / "night"
-    folder.mkdir()
     torch.manual_seed(0)
     net = Student(SIZES["n"])
-    safetensors_torch.save_file(net.state_dict(), folder / "ema.safetensors")
-    (folder / "state.json").write_text(json.dumps({"step": 700, "student_size": "n"}))
+    checkpoint.save(folder / checkpoint.AVERAGE, net.state_dict(), {"network": "student_n", "samples": 700, "seed": 3})
     origin = open_origin(str(folder))
-    assert origin.facts == {"name": "night", "version": "1", "recipe": "stereo-rt train, 700 steps", "student_size": "n"}
+    recipe = "stereo-rt train: student_n, 700 samples, seed 3"
+    assert origin.facts == {"name": "night", "version": "1", "recipe": recipe, "student_size": "n"}
     expected = net.folded().state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in origin.net.state_dict().items())
 

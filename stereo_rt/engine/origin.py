@@ -5,13 +5,9 @@ Needs torch and onnx.
 
 from __future__ import annotations
 
-import difflib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import nn
 
@@ -20,6 +16,7 @@ from ..matchers.models import find_model
 from ..nets import build
 from ..nets.student import SIZES, Student
 from ..nets.weights import load_student
+from ..training import checkpoint
 
 KEPT = ("version", "recipe")
 """Facts of an ONNX file that stay true of another export of the same weights."""
@@ -38,15 +35,15 @@ class Origin:
 
 
 def open_origin(what: str, student_size: str | None = None) -> Origin:
-    """A shipped NAME, FILE.onnx of ours, FILE.safetensors, or the folder of a training run (its averaged weights).
+    """A shipped NAME, FILE.onnx of ours, the folder of a training run (its averaged weights), or FILE.safetensors.
 
-    student_size: row of nets/student.py, for weights that do not say it themselves. Raises ModelError.
+    student_size: row of nets/student.py, for weights that do not say what they are of. Raises ModelError.
     """
     path = Path(what)
     if path.is_dir():
-        return _from_run(path, student_size)
+        return _from_weights(path / checkpoint.AVERAGE, path.resolve().name, student_size)
     if path.suffix == ".safetensors":
-        return _from_weights(path, student_size, {"name": path.stem})
+        return _from_weights(path, path.stem, student_size)
     model = find_model(what)
     net, metadata = load_student(model.path)
     width, height = (int(n) for n in metadata["input_size"].split("x"))
@@ -61,43 +58,29 @@ def made_up(name: str, seed: int = 0) -> Origin:
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):  # fresh ones are all alike, and exporting would make one weight of them
             nn.init.uniform_(module.bias, -0.1, 0.1)
-    facts = {"name": name, "version": "0", "recipe": "random weights, to measure speed"}
-    size = next((row for row, size in SIZES.items() if isinstance(net, Student) and net.size == size), None)
-    return Origin(_ready(net), facts if size is None else facts | {"student_size": size})
+    return Origin(_ready(net), {"name": name, "version": "0", "recipe": "random weights, to measure speed"} | _row(net))
 
 
-def _from_run(folder: Path, student_size: str | None) -> Origin:
-    state_file = folder / "state.json"
-    try:
-        state = json.loads(state_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        state = None
-    if not isinstance(state, dict):
-        raise ModelError(f"{folder}: is not the folder of a training run (no readable state.json); see: stereo-rt train --help")
-    facts = {"name": folder.resolve().name, "version": "1"}
-    facts["recipe"] = f"stereo-rt train, {state['step']} steps" if "step" in state else "stereo-rt train"
-    return _from_weights(folder / "ema.safetensors", student_size or state.get("student_size"), facts)
-
-
-def _from_weights(file: Path, student_size: str | None, facts: dict[str, str]) -> Origin:
-    try:
-        weights = safetensors.torch.load_file(file)
-    except (OSError, safetensors.SafetensorError) as e:
-        raise ModelError(f"{file}: is not a whole file of weights ({e}); check the path") from None
-    if student_size is None:
-        raise ModelError(f"{file}: does not say what network it belongs to; add --student-size, one of {', '.join(SIZES)}")
-    if student_size not in SIZES:
-        near = difflib.get_close_matches(student_size, SIZES, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(SIZES)}"
-        raise ModelError(f"there is no student of size '{student_size}'; {hint}")
-    net = Student(SIZES[student_size])
+def _from_weights(file: Path, name: str, student_size: str | None) -> Origin:
+    if not file.is_file():
+        raise ModelError(f"{file}: does not exist; pass a network's name, FILE.onnx, FILE.safetensors or a run's folder")
+    weights, made = checkpoint.load(file)
+    network = f"student_{student_size}" if student_size else made.get("network")
+    if network is None:
+        raise ModelError(f"{file}: does not say what network it is of; add --student-size, one of {', '.join(SIZES)}")
+    net = build(network)
     try:
         net.load_state_dict(weights)
     except RuntimeError:
-        raise ModelError(
-            f"{file}: its weights do not fit a student of size '{student_size}'; choose another with --student-size"
-        ) from None
-    return Origin(_ready(net), facts | {"student_size": student_size})
+        raise ModelError(f"{file}: its weights do not fit {network}; choose another network with --student-size") from None
+    recipe = f"stereo-rt train: {network}, {made.get('samples', '?')} samples, seed {made.get('seed', '?')}" if made else ""
+    return Origin(_ready(net), {"name": name, "version": "1", "recipe": recipe} | _row(net))
+
+
+def _row(net: nn.Module) -> dict[str, str]:
+    """What rebuilds a student from the weights in its file; nothing for another network."""
+    rows = [row for row, size in SIZES.items() if isinstance(net, Student) and net.size == size]
+    return {"student_size": rows[0]} if rows else {}
 
 
 def _ready(net: nn.Module) -> nn.Module:

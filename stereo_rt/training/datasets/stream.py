@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..batch import Batch
+from ..chance import generator
 from ..crops import Crop, cut, draw_crop
 from ..sensor import Sensor, sense
 from .labelled import Labelled, Sample
@@ -50,10 +51,10 @@ class DatasetStream:
     def batch(self, step: int) -> Batch:
         first = step * self._batch
         chosen = [self._items[self._place(n)] for n in range(first, first + self._batch)]
-        generator = torch.Generator().manual_seed((self.seed << 32) + step)
-        crops = [self._crop(sample, generator) for sample in self._readers.map(Labelled.load, chosen)]
+        chance = generator(self.seed, step)
+        crops = [self._crop(sample, chance) for sample in self._readers.map(Labelled.load, chosen)]
         images, disparity_px, occluded, weight = (torch.stack(field) for field in zip(*crops, strict=True))
-        left, right = sense(images[:, :3], images[:, 3:], generator, self.sensor)
+        left, right = sense(images[:, :3], images[:, 3:], chance, self.sensor)
         known = disparity_px.masked_fill(disparity_px > self.max_disparity_px, torch.nan)
         return Batch(left, right, known, occluded, None if bool((weight == 1).all()) else weight)
 
@@ -62,11 +63,11 @@ class DatasetStream:
         epoch, place = divmod(n, len(self._items))
         return int(_order(self.seed, epoch, len(self._items))[place])
 
-    def _crop(self, sample: Sample, generator: torch.Generator) -> tuple[Tensor, ...]:
+    def _crop(self, sample: Sample, chance: torch.Generator) -> tuple[Tensor, ...]:
         height, width = sample.truth_px.shape
         most = max(1.0, min(width / self.size[0], height / self.size[1]))
-        zoom = most ** float(torch.rand((), generator=generator))
-        crop = draw_crop(generator, (width, height), (round(zoom * self.size[0]), round(zoom * self.size[1])))
+        zoom = most ** float(torch.rand((), generator=chance))
+        crop = draw_crop(chance, (width, height), (round(zoom * self.size[0]), round(zoom * self.size[1])))
         rgb = np.concatenate([sample.left[..., ::-1], sample.right[..., ::-1]], 2).transpose(2, 0, 1)
         nobody = np.zeros((height, width), bool)
         marked = nobody if sample.occluded is None else sample.occluded
