@@ -22,7 +22,9 @@ def load_student(path: Path) -> tuple[Student, dict[str, str]]:
     metadata = {p.key: p.value for p in model.metadata_props}
     size = metadata.get("student_size")
     if size not in SIZES:
-        raise ModelError(f"{path}: is not one of our own networks, so torch cannot rebuild it; run it as it is with --backend onnx")
+        raise ModelError(
+            f"{path}: is not one of our own networks, so torch cannot rebuild it; run it as it is with --backend onnx"
+        )
     net = Student(SIZES[size]).folded()
     names = net.state_dict().keys()
     weights = {
