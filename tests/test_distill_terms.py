@@ -20,17 +20,21 @@ from stereo_rt.training.batch import Batch  # noqa: E402
 from stereo_rt.training.distillation import (  # noqa: E402
     CLAMP_PX,
     Distillation,
-    TermWeights,
-    at_cells,
     disparity_term,
     distribution_term,
     feature_term,
     laplace,
 )
+from stereo_rt.training.recipe import DistillRecipe  # noqa: E402
 
 TINY = StudentSize((4, 8, 8, 8), (0, 0, 0), 1, 4, (8, 8, 8), (0, 0, 0), 8, 0, guide=4, refine=4, max_disparity_px=32)
 BIGGER = replace(TINY, encoder=(8, 12, 12, 12), context=(12, 12, 12))
-NONE = TermWeights(0, 0, 0, 0)
+NONE = DistillRecipe(labels=(), disparity=0, distribution=0, features=0, ema=0)
+ALL = DistillRecipe(labels=())
+
+
+def only(**weights: float) -> DistillRecipe:
+    return NONE.model_copy(update=weights)
 
 
 @pytest.fixture(autouse=True)
@@ -92,11 +96,6 @@ def test_the_distribution_of_a_label_peaks_there(label_px: float) -> None:
     assert torch.allclose(p.sum(1), torch.ones(2, 16, 32), atol=1e-5)
     most_likely_px = (15 - p[0, :, 0, 0].argmax()) * like.bin_px
     assert abs(most_likely_px - label_px) <= like.bin_px / 2 + 1e-4
-
-
-def test_cells_take_the_pixel_in_their_middle() -> None:
-    values = torch.arange(64 * 128.0).view(1, 64, 128)
-    assert at_cells(values, distribution())[0, 1, 2] == values[0, 6, 10]
 
 
 @settings(max_examples=10)
@@ -161,8 +160,8 @@ class LabelledBy:
         return replace(batch, disparity_px=disparity_px[:, 0], weight=torch.ones_like(confidence[:, 0]))
 
 
-@pytest.mark.parametrize("weights", [replace(NONE, disparity=1), replace(NONE, distribution=1), replace(NONE, features=1)])
-def test_a_student_comes_closer_to_its_teacher(weights: TermWeights) -> None:
+@pytest.mark.parametrize("weights", [only(disparity=1), only(distribution=1), only(features=1)])
+def test_a_student_comes_closer_to_its_teacher(weights: DistillRecipe) -> None:
     teacher, student = network(BIGGER, 1).eval().requires_grad_(False), network(TINY, 2)
     distillation = Distillation(student, LabelledBy(teacher), weights, teacher, seed=3)
     before = distance_px(student, teacher)
@@ -175,13 +174,13 @@ def test_a_student_comes_closer_to_its_teacher(weights: TermWeights) -> None:
 
 def test_labels_alone_teach_the_distribution() -> None:
     student = network(TINY, 2)
-    values = teach(student, Distillation(student, Walls(), replace(NONE, distribution=1)), 40)["distribution"]
+    values = teach(student, Distillation(student, Walls(), only(distribution=1)), 40)["distribution"]
     assert np.mean(values[-5:]) < 0.8 * np.mean(values[:5]), values
 
 
 def test_the_student_follows_its_average_under_distortion() -> None:
     student, average = network(TINY, 2), network(TINY, 4).eval().requires_grad_(False)
-    values = teach(student, Distillation(student, Walls(), replace(NONE, ema=1)), 40, average)["ema"]
+    values = teach(student, Distillation(student, Walls(), only(ema=1)), 40, average)["ema"]
     assert np.mean(values[-5:]) < 0.9 * np.mean(values[:5]), values
 
 
@@ -190,13 +189,13 @@ def test_weights_switch_terms_and_unknown_labels_teach_nothing() -> None:
     loss, terms = Distillation(student, Walls(), NONE)(student, student, 0)
     assert loss == 0 and not terms
     unknown = Walls(label_px=float("nan"))
-    loss, terms = Distillation(student, unknown, replace(NONE, disparity=1, distribution=1))(student, student, 0)
+    loss, terms = Distillation(student, unknown, only(disparity=1, distribution=1))(student, student, 0)
     assert set(terms) == {"disparity", "distribution"} and loss == 0
 
 
 def test_the_teacher_is_not_part_of_what_is_trained() -> None:
     student, teacher = network(TINY, 2), network(BIGGER, 1)
-    distillation = Distillation(student, Walls(), TermWeights(), teacher)
+    distillation = Distillation(student, Walls(), ALL, teacher)
     shapes = {name: tuple(value.shape) for name, value in distillation.state_dict().items()}
     assert shapes == {"projections.0.weight": (12, 8, 1, 1), "projections.1.weight": (12, 8, 1, 1)}
     assert student.training
@@ -206,6 +205,6 @@ def test_a_step_is_a_function_of_the_step() -> None:
     def loss(step: int) -> Tensor:
         student = network(TINY, 2)
         torch.manual_seed(5)
-        return Distillation(student, Walls(), TermWeights(), network(BIGGER, 1).eval(), seed=3)(student, student, step)[0]
+        return Distillation(student, Walls(), ALL, network(BIGGER, 1).eval(), seed=3)(student, student, step)[0]
 
     assert loss(7) == loss(7) and loss(7) != loss(8)

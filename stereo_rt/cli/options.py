@@ -36,6 +36,8 @@ def _shared(
 
 
 MATCHING = ("config", "set_", "model", "backend", "device", "verbose", "quiet")
+CAPTURE = ("calib", "rectified", "size", "swap", "force", "max_frames")
+LABELLING = ("config", "set_", *CAPTURE, "device", "min_conf", "verbose", "quiet")
 
 
 def loop_command(command: Callable[..., None]) -> Callable[..., None]:
@@ -46,6 +48,11 @@ def loop_command(command: Callable[..., None]) -> Callable[..., None]:
 def matching_command(command: Callable[..., None]) -> Callable[..., None]:
     """The same for a command that matches pairs but has no camera, calibration or mask: only the flags MATCHING."""
     return _with_flags(command, MATCHING)
+
+
+def labelling_command(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command that labels pairs, with a matcher of its own choice: only the flags LABELLING."""
+    return _with_flags(command, LABELLING)
 
 
 def _with_flags(command: Callable[..., None], flags: tuple[str, ...]) -> Callable[..., None]:

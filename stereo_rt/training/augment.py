@@ -5,10 +5,9 @@ The geometry stays, so that labels stay true and a network can be asked to say w
 
 from __future__ import annotations
 
-import numpy as np
-import torch
 from torch import Tensor
 
+from .chance import generator
 from .sensor import Sensor, sense
 
 STRONG = Sensor(exposure=1.0, difference=2.0, noise=0.06, blur_px=1.5, vertical_px=0.0, patches=0.5, jpeg=0.4, grey=0.3)
@@ -16,5 +15,4 @@ STRONG = Sensor(exposure=1.0, difference=2.0, noise=0.06, blur_px=1.5, vertical_
 
 def strong_view(left: Tensor, right: Tensor, seed: int, step: int) -> tuple[Tensor, Tensor]:
     """left, right: (B, 3, H, W) RGB in [0, 1] -> the same shape and range, a function of the arguments alone."""
-    mixed = int(np.random.SeedSequence((seed, step)).generate_state(1)[0])  # torch's CPU generator takes 32 bits of a seed
-    return sense(left, right, torch.Generator().manual_seed(mixed), STRONG)
+    return sense(left, right, generator(seed, step), STRONG)

@@ -4,37 +4,62 @@ disparity     its map is the teacher's, where the teacher is sure: L1, clamped, 
 distribution  its scores of disparities are the teacher's (Hinton et al., "Distilling the knowledge in a neural network");
               a Laplace distribution about the label where no network of ours is at hand
 features      its descriptors point where the teacher's do, after a learned 1x1 projection
-ema           shown a strongly distorted pair, it says what its own running average says of the clean one
+ema           it says what its own running average says
 
-With the last term, the student sees the strong view for the other terms too: one pass of it serves all.
+The teacher and the average look at the clean pair, the student at a strongly distorted one (augment.py): one pass of it
+serves all terms.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from ..nets.predictions import Distribution, Predictions, StereoNet
 from .augment import strong_view
 from .batch import Stream
+from .chance import mixed_seed
+from .datasets import open_dataset
+from .datasets.stream import DatasetStream
+from .losses import at_cells
+from .parallel import Crew
+from .recipe import DistillRecipe, Recipe
+from .sensor import Sensor
 
 CLAMP_PX = 6.0
 """A pixel further off adds no more than this, and no gradient."""
 LAPLACE_PX = 1.0
 """Spread of the distribution that a mere label stands for."""
+SEED_OF_LABELS = 1_000_000
+"""Beside the numbers that training/streams.py draws its own samples by."""
 EMA_CONFIDENCE = 0.5
 """What the running average is less sure of is not taught."""
 
 
-@dataclass(frozen=True)
-class TermWeights:
-    disparity: float = 0.5
-    distribution: float = 1.0
-    features: float = 0.5
-    ema: float = 0.5
+def build_distillation(recipe: Recipe, student: nn.Module, crew: Crew) -> Distillation | None:
+    """The extra term that a recipe asks for, with its labels and its teacher; None where it asks for none.
+
+    Raises SourceError, UsageError, ModelError, ConfigError.
+    """
+    asked = recipe.distill
+    if asked is None:
+        return None
+    if asked.batch % crew.size:
+        raise ConfigError(f"distill.batch {asked.batch} cannot be shared by {crew.size} processes; choose one that can")
+    items = [item for folder in asked.labels for item in open_dataset(folder)]
+    seed = mixed_seed(recipe.seed, crew.rank, SEED_OF_LABELS)
+    limit = recipe.scenes.max_disparity_px
+    labelled = DatasetStream(items, recipe.size, asked.batch // crew.size, seed, crew.device, Sensor.none(), limit)
+    teacher = None
+    if asked.teacher is not None and (asked.distribution or asked.features):
+        from ..engine.origin import open_origin
+
+        teacher = cast(StereoNet, open_origin(asked.teacher).net.to(crew.device))
+    return Distillation(cast(StereoNet, student), labelled, asked, teacher, seed).to(crew.device)
 
 
 class Distillation(nn.Module):
@@ -46,7 +71,7 @@ class Distillation(nn.Module):
     """
 
     def __init__(
-        self, student: StereoNet, labelled: Stream, weights: TermWeights, teacher: StereoNet | None = None, seed: int = 0
+        self, student: StereoNet, labelled: Stream, weights: DistillRecipe, teacher: StereoNet | None = None, seed: int = 0
     ) -> None:
         super().__init__()
         self.weights = weights
@@ -67,7 +92,7 @@ class Distillation(nn.Module):
         trust = known.float() if batch.weight is None else known * batch.weight
         label = torch.where(known, batch.disparity_px, 0)
         views = (batch.left, batch.right)
-        seen = net.predict(*(strong_view(*views, self._seed, step) if weights.ema else views))
+        seen = net.predict(*strong_view(*views, self._seed, step))
         theirs = None
         if self._ask_teacher and (weights.distribution or weights.features):
             with torch.no_grad():
@@ -79,8 +104,8 @@ class Distillation(nn.Module):
         if weights.distribution:
             mine = seen.distributions[0]
             target = aligned(theirs, mine) if theirs else None
-            target = laplace(at_cells(label, mine), mine) if target is None else target
-            terms["distribution"] = distribution_term(mine, target, at_cells(trust, mine))
+            target = laplace(at_cells(label, mine.logits.shape[2:]), mine) if target is None else target
+            terms["distribution"] = distribution_term(mine, target, at_cells(trust, mine.logits.shape[2:]))
         if weights.features and theirs:
             pairs = zip(self.projections, seen.features, theirs.features, strict=True)
             terms["features"] = torch.stack([feature_term(p(x.float()), y) for p, x, y in pairs]).mean()
@@ -121,7 +146,7 @@ def agreement_term(seen: Predictions, clean: Predictions) -> Tensor:
     sure = sure * (sure >= EMA_CONFIDENCE)
     mine, target = seen.distributions[0], torch.softmax(clean.distributions[0].logits.float(), 1)
     by_disparity = disparity_term(seen.disparity_px[:, 0], clean.disparity_px[:, 0].float(), sure)
-    return by_disparity + distribution_term(mine, target, at_cells(sure, mine))
+    return by_disparity + distribution_term(mine, target, at_cells(sure, mine.logits.shape[2:]))
 
 
 def aligned(theirs: Predictions, mine: Distribution) -> Tensor | None:
@@ -139,12 +164,6 @@ def laplace(label_px: Tensor, like: Distribution) -> Tensor:
     bins = like.logits.shape[1]
     centres_px = torch.arange(bins - 1, -1, -1, device=label_px.device).view(1, -1, 1, 1) * like.bin_px
     return torch.softmax(-(centres_px - label_px[:, None]).abs() / LAPLACE_PX, 1)
-
-
-def at_cells(values: Tensor, like: Distribution) -> Tensor:
-    """(B, H, W) -> (B, h, w): the pixel in the middle of each cell, so that no two surfaces are mixed."""
-    rows, columns = (a // b for a, b in zip(values.shape[1:], like.logits.shape[2:], strict=True))
-    return values[:, rows // 2 :: rows, columns // 2 :: columns]
 
 
 def channels_of(net: StereoNet) -> list[int]:

@@ -8,6 +8,8 @@ little was kept holds nothing but a meta.json without a disparity_encoding, whic
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -106,12 +108,16 @@ class LabelStore:
 
 @dataclass(frozen=True)
 class Summary:
-    """Pairs labelled now, dropped now, there before; kept: mean share of the pixels kept of those labelled now."""
+    """Pairs labelled now, dropped now, there before; kept: mean share of the pixels kept of those labelled now.
+
+    complete: no pair is left to do.
+    """
 
     labelled: int
     dropped: int
     before: int
     kept: float
+    complete: bool
 
 
 def label_sources(
@@ -121,9 +127,11 @@ def label_sources(
     store: LabelStore,
     *,
     every: int = 1,
+    deadline: float = math.inf,
     say: Callable[[str], None] = lambda line: None,
 ) -> Summary:
-    """Label every pair of the sources (see read_pairs) that the store does not hold. say: told each pair's figures.
+    """Label every pair of the sources (see read_pairs) that the store does not hold, until time.monotonic() passes the
+    deadline. say: told each pair's figures.
 
     Raises SourceError, CalibrationError, OutputError; what was stored until then stays, and is not done again.
     """
@@ -134,9 +142,16 @@ def label_sources(
             known.add(name)
         return name not in known
 
-    kept, dropped = [], 0
+    kept: list[float] = []
+    dropped = 0
+
+    def summary(complete: bool) -> Summary:
+        return Summary(len(kept), dropped, len(known), float(np.mean(kept)) if kept else 0.0, complete)
+
     for text in sources:
         for pair in read_pairs(text, cfg, teacher.spec, every=every, wanted=wanted):
+            if time.monotonic() > deadline:
+                return summary(complete=False)
             found = label(teacher, pair.left, pair.right, store.rules)
             shares = f"kept {found.kept:.0%} (confident {found.confident:.0%}, left-right agreeing {found.agreeing:.0%})"
             if store.put(pair, found):
@@ -145,4 +160,4 @@ def label_sources(
             else:
                 dropped += 1
                 say(f"{pair.name}: {shares}: dropped, as less than {store.rules.min_kept:.0%} is left")
-    return Summary(len(kept), dropped, len(known), float(np.mean(kept)) if kept else 0.0)
+    return summary(complete=True)

@@ -20,6 +20,7 @@ from ..errors import ModelError, UsageError
 from ..frames import Disparity
 from ..matchers import create_matcher
 from ..matchers.base import Matcher, MatcherSpec
+from ..matchers.models import find_model
 from ..matchers.torch import TorchMatcher
 
 FINER, EXTERNAL = "finer:", "external:"
@@ -139,3 +140,20 @@ def reach_px(spec: MatcherSpec, width: int, height: int) -> float:
     if spec.width is None or spec.height is None:
         return spec.max_disparity_px
     return spec.max_disparity_px * max(width / spec.width, height / spec.height)
+
+
+def network_of(name: str) -> str | None:
+    """The network of ours behind a teacher's name, which can be asked for more than labels; None for the other kinds.
+
+    Needs torch and onnx. Raises ModelError for a network that does not exist.
+    """
+    if name == "sgbm" or name.startswith(EXTERNAL):
+        return None
+    from ..nets.weights import load_student
+
+    path = find_model(name.removeprefix(FINER)).path
+    try:
+        load_student(path)
+    except ModelError:
+        return None
+    return str(path.resolve())
