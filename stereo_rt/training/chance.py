@@ -7,7 +7,7 @@ import torch
 
 
 def mixed_seed(*names: int) -> int:
-    """One seed for these non-negative numbers. torch's CPU generator takes only the low 32 bits of a seed, so plain
+    """One seed for these numbers in [0, 2**32). torch's CPU generator takes only the low 32 bits of a seed, so plain
     arithmetic on them would make different seeds alike."""
     return int(np.random.SeedSequence(names).generate_state(1)[0])
 

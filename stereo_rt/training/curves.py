@@ -43,7 +43,7 @@ class Curves:
 
         if not rows:
             return
-        others = {"step", "rate", "samples_per_s", *RATES}
+        others = {"step", "rate", "gradient", "samples_per_s", *RATES}
         panels = [
             Panel(
                 "loss and its terms",
