@@ -18,7 +18,7 @@ from stereo_rt.training import preview  # noqa: E402
 from stereo_rt.training.crops import Crop, cut, draw_crop  # noqa: E402
 from stereo_rt.training.scenes import stream as streams  # noqa: E402
 from stereo_rt.training.scenes.layout import Layout, covered, sample_layout  # noqa: E402
-from stereo_rt.training.scenes.materials import LEAST_CONTRAST, LEAST_DEVIATION  # noqa: E402
+from stereo_rt.training.scenes.materials import LEAST_CONTRAST, LEAST_DEVIATION, MOST_CONTRAST  # noqa: E402
 from stereo_rt.training.scenes.rendering import look, render, seen, trace  # noqa: E402
 from stereo_rt.training.scenes.shapes import CUT, WAVES, Kind  # noqa: E402
 from stereo_rt.training.scenes.stream import SceneStream  # noqa: E402
@@ -137,8 +137,9 @@ def test_large_surfaces_have_contrast(textures: Textures) -> None:
         large = covered(scene.things, scene.view) > 0.5
         contrast = scene.materials.contrast[large]
         assert (contrast >= LEAST_CONTRAST).all()
-        shown = contrast * deviation[scene.materials.texture[large]]
-        assert (shown >= np.minimum(LEAST_DEVIATION, 6 * deviation[scene.materials.texture[large]]) - 1e-9).all()
+        texture = deviation[scene.materials.texture[large]] * scene.materials.tint[large].mean(1)
+        least = np.minimum(LEAST_DEVIATION, MOST_CONTRAST * texture)
+        assert (contrast * texture > 0.85 * least).all()  # the tint varies a little within a group
         checked += large.sum()
     assert checked >= 60
 
@@ -256,7 +257,7 @@ def test_textures_repeat_and_blend(textures: Textures) -> None:
     base = textures.texels.view(24, -1)[3, : 256 * 256].contiguous().view(torch.uint8).view(256, 256, 4)[..., :3].float() / 255
     torch.testing.assert_close(same[2], base[20, 10])
     coarse = textures.look_up(kind[:1], torch.tensor([11.0]), torch.tensor([21.0]), torch.tensor([1.0]))[0]
-    torch.testing.assert_close(coarse, base[20:22, 10:12].mean((0, 1)), atol=0.5 / 255, rtol=0)
+    torch.testing.assert_close(coarse, base[20:22, 10:12].mean((0, 1)), atol=1 / 255, rtol=0)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BRIGHTNESS = (0.22, 0.55)  # mean of a picture
+BRIGHTNESS = (0.25, 0.58)  # mean of a picture
 BLOCK_PX = 8
 LUMA = (0.299, 0.587, 0.114)
 # How coarsely each frequency is kept: rises from 10 in steps, about as the tables recommended for JPEG do for brightness.
@@ -75,7 +75,7 @@ def sense(left: Tensor, right: Tensor, generator: torch.Generator, sensor: Senso
     seen = left.mean((1, 2, 3), keepdim=True) ** gamma
     gain = ((level / seen.clamp(min=0.02)) ** strength).clamp(max=8)
     centre = torch.lerp(torch.full_like(level, 0.5), level, strength)
-    contrast = 1 + strength * draw.uniform(-0.3, 0.4)
+    contrast = 1 + strength * draw.uniform(-0.35, 0.2)
     saturation = (1 + strength * draw.uniform(-0.6, 0.3)) * (1 - draw.chance(sensor.grey))
     balance = 1 + 0.09 * strength * draw.normal(3)
     blur_px = sensor.blur_px * (draw.uniform(0, 0.5) + draw.chance(0.2) * draw.uniform())

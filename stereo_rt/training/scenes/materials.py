@@ -11,7 +11,8 @@ from .things import Things
 from .view import View
 
 LEAST_CONTRAST = 0.15  # of large surfaces, as a share of what the texture has
-LEAST_DEVIATION = 0.03  # of the brightness of large surfaces: below it nothing could be matched over most of the view
+LEAST_DEVIATION = 0.02  # of the brightness of large surfaces: below it nothing could be matched over most of the view
+MOST_CONTRAST = 6.0  # what a texture may be exaggerated to for that
 MOSTLY = 0.5  # from this opacity on the truth is of the pane, below it of what is behind
 
 
@@ -68,10 +69,11 @@ def sample_materials(
 
     texture = shared(rng.integers(len(deviation), size=groups))
     contrast = shared(rng.choice([1, 1, 1, 0.5, 0.2, 0.06], groups))
-    floor = np.maximum(LEAST_CONTRAST, LEAST_DEVIATION / np.maximum(deviation[texture], 1e-3)).clip(max=6)
     depth = np.maximum(things.centre[:, 2], view.focal_px / view.most_px)
     depth[0] = 0.5 * view.focal_px / view.far_px  # the room, in whose midst the eyes are
-    tint = shared((0.6 + 0.9 * pick((groups, 1))) * (1 + 0.3 * (pick((groups, 3)) - 0.5)))
+    tint = shared((0.3 + 0.5 * pick((groups, 1))) * (1 + 0.3 * (pick((groups, 3)) - 0.5)))  # light must not bleach it
+    visible = np.maximum(deviation[texture] * tint.mean(1), 1e-3)
+    floor = np.maximum(LEAST_CONTRAST, LEAST_DEVIATION / visible).clip(max=MOST_CONTRAST)
     clear = pick(groups) < 0.65
     pane = things.kind == Kind.PANE
     return Materials(

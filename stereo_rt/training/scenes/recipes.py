@@ -30,7 +30,7 @@ class Brush:
     def colours(self, many: int) -> Tensor:
         """(n, many, 3): mostly muted, as most things are; one palette in four is grey."""
         vivid = self.random(1, 1) ** 1.5 * (self.random(1, 1) > 0.25)
-        grey = self.random(many, 1)
+        grey = 0.08 + 0.92 * self.random(many, 1)
         return (grey + vivid * (self.random(many, 3) - grey)).clamp(0, 1)
 
     def noise(self, power: Tensor) -> Tensor:
