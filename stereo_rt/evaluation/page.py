@@ -118,7 +118,7 @@ def _study(study: Mapping[str, Any]) -> str:
         for method in study["mean"]:
             cells = "".join(_figure(methods[method], key, digits, best[name][key]) for name, methods in columns.items())
             body.append(f'<tr><th scope="row">{escape(method)}</th>{cells}</tr>')
-        heads = "".join(f"<th>{escape(name)}</th>" for name in columns)
+        heads = "".join(f"<th>{escape(name).replace('_', '_<wbr>')}</th>" for name in columns)
         head = f'<thead><tr><th scope="row">{caption}</th>{heads}</tr></thead>'
         tables.append(f"<table>{head}<tbody>{''.join(body)}</tbody></table>")
     curves = [_kept(name, bad, i) for i, (name, bad) in enumerate(study["curves"]["bad2"].items())]

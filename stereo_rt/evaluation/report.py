@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ..atomic import replacing
 from ..errors import SourceError
 from ..frames import Disparity
 from ..matchers.base import Matcher
-from ..sinks.files import write_confidence, write_pfm
+from ..sinks.files import write_pfm
 from .datasets import Scene
 from .metrics import DENSITIES, confidence_quality, error_rates, mean_of, sparsification
 from .reliability import RULES, mean_reliability, reliability
@@ -95,11 +96,13 @@ def score(
 
 
 def saver(folder: Path) -> Observer:
-    """Writes NAME/disparity.pfm and NAME/confidence.png of every scene. The observer raises OutputError."""
+    """Writes NAME/disparity.pfm and NAME/confidence.npy of every scene, float32: sixteen bits would merge the ranks of the
+    least confident pixels. The observer raises OutputError."""
 
     def save(sample: Sample) -> None:
         write_pfm(folder / sample.scene.name / "disparity.pfm", sample.found.disparity_px)
-        write_confidence(folder / sample.scene.name / "confidence.png", sample.found.confidence)
+        with replacing(folder / sample.scene.name / "confidence.npy") as temporary:
+            np.save(temporary, sample.found.confidence)
 
     return save
 
