@@ -212,3 +212,18 @@ def test_info_describes_labels(tmp_path: Path, teacher: Matcher) -> None:
     one = describe(str(next((tmp_path / "labels").rglob("scene1"))))
     assert one["size"] == list(SIZE) and one["median"] == pytest.approx(8, abs=0.1) and one["unit"] == "px"
     assert one["kept"] == pytest.approx(one["valid"], abs=1e-3)
+
+
+def test_other_settings_of_the_source_are_refused_too(tmp_path: Path, teacher: Matcher) -> None:
+    source = f"synthetic://room?width={SIZE[0]}&height={SIZE[1]}&frames=1"
+    label_sources([source], CFG, teacher, LabelStore(tmp_path, teacher.spec, RULES))
+    smaller = load(flags={"match.backend": "sgbm", "calib.size": "80x60"})
+    assert "other settings" in refusal(source, smaller, teacher, tmp_path)
+
+
+def test_labels_stop_at_the_deadline_and_go_on(tmp_path: Path, teacher: Matcher) -> None:
+    pairs = write_pairs(tmp_path / "pairs", 2)
+    store = LabelStore(tmp_path / "labels", teacher.spec, RULES)
+    first = label_sources([str(pairs)], CFG, teacher, store, deadline=0)
+    assert (first.labelled, first.complete) == (0, False)
+    assert label_sources([str(pairs)], CFG, teacher, store).complete

@@ -79,9 +79,9 @@ def distill(
         store = LabelStore(labels, opened.spec, rules)
         summary = label_sources(pairs, cfg, opened, store, every=every, deadline=deadline, say=typer.echo)
         opened.close()
+        kept = f", {summary.kept:.0%} of their pixels kept" if summary.labelled else ""
         typer.echo(
-            f"{labels}: {summary.labelled} pairs labelled, {summary.kept:.0%} of their pixels kept; "
-            f"{summary.dropped} dropped, {summary.before} known before"
+            f"{labels}: {summary.labelled} pairs labelled{kept}; {summary.dropped} dropped, {summary.before} known before"
         )
         if not summary.complete:
             typer.echo("the time is up; go on with the same command")

@@ -20,21 +20,21 @@ from ..sources.images import read_image, to_uint8
 
 EYES = ("left.png", "right.png")
 
+Origin = dict[str, str | int | None]
+"""Where a pair comes from, and all that its pixels depend on, as plain values."""
+
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """name: the pair's own, with slashes, the same in every run. left, right: (H, W[, 3]) uint8, rectified.
-
-    origin: where it comes from, as plain values.
-    """
+    """name: the pair's own, with slashes, the same in every run. left, right: (H, W[, 3]) uint8, rectified."""
 
     name: str
     left: np.ndarray
     right: np.ndarray
-    origin: dict[str, str | int | None]
+    origin: Origin
 
 
-Wanted = Callable[[str, dict[str, str | int | None]], bool]
+Wanted = Callable[[str, Origin], bool]
 """(name, origin) -> whether this pair is to be read at all."""
 
 
@@ -57,7 +57,7 @@ def _tree(folder: Path, wanted: Wanted) -> Iterator[Pair]:
             f"{folder}: no folder below it holds left.png and right.png; name the eyes as LEFT,RIGHT to read other files"
         )
     for scene in scenes:
-        name, origin = f"{_slug(str(folder))}/{scene.relative_to(folder).as_posix()}", _origin(str(scene), 0, None)
+        name, origin = f"{_slug(str(folder))}/{scene.relative_to(folder).as_posix()}", Origin(source=str(scene), index=0)
         if not wanted(name, origin):
             continue
         left, right = (read_image(scene / eye) for eye in EYES)
@@ -73,10 +73,15 @@ def _frames(text: str, cfg: Config, spec: MatcherSpec, every: int, wanted: Wante
         if source.live:
             raise SourceError(f"{text}: is live, and labels are made of recordings; keep it first with: stereo-rt record")
         calibration = find_calibration(cfg.calib, source)
-        calib_file = None if cfg.calib.file is None else str(cfg.calib.file)
+        geometry: Origin = {
+            "calibration": None if cfg.calib.file is None else str(cfg.calib.file),
+            "grid": None if cfg.calib.size is None else "{}x{}".format(*cfg.calib.size),
+            "rectified": cfg.calib.rectified,
+            "swapped": cfg.capture.swap,
+        }
 
-        def entry(index: int) -> tuple[str, dict[str, str | int | None]]:
-            return f"{_slug(text)}/{index:06d}", _origin(text, index, calib_file)
+        def entry(index: int) -> tuple[str, Origin]:
+            return f"{_slug(text)}/{index:06d}", geometry | {"source": text, "index": index}
 
         chosen = Selection(source, lambda i: i % every == 0 and wanted(*entry(i)), cfg.run.max_frames)
         plan = None
@@ -87,10 +92,6 @@ def _frames(text: str, cfg: Config, spec: MatcherSpec, every: int, wanted: Wante
             yield Pair(name, pair.left, pair.right, origin)
     finally:
         source.close()
-
-
-def _origin(source: str, index: int, calib: str | None) -> dict[str, str | int | None]:
-    return {"source": source, "index": index, "calibration": calib}
 
 
 def _slug(text: str) -> str:
