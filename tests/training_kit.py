@@ -65,7 +65,7 @@ class TinyStream:
         chance = generator(self.seed, step)
         width, height = self.size
         shift = torch.randint(0, 13, (self.batch_size,), generator=chance)
-        left = 0.3 * torch.rand(self.batch_size, 3, height, width, generator=chance) + shift.view(-1, 1, 1, 1) / 20
+        left = 0.1 * torch.rand(self.batch_size, 3, height, width, generator=chance) + shift.view(-1, 1, 1, 1) / 13
         right = torch.stack([image.roll(-int(d), 2) for image, d in zip(left, shift, strict=True)])
         disparity = shift.view(-1, 1, 1).expand(-1, height, width).float().clone()
         disparity[:, :, :2] = torch.nan
