@@ -135,7 +135,7 @@ class Student(nn.Module):
             distributions.append(Distribution(self.coarse(volume8, context), 8))
         if self.size.refine:
             full, sure, half = self.refinement(disparity, certainty, guide, *features.half.chunk(2))
-            coarse = (half, disparity)
+            coarse: tuple[Tensor, ...] = (half, disparity)
         else:
             full, sure = convex(disparity, self.blend(guide), 4), F.interpolate(certainty, scale_factor=4.0, mode="bilinear")
             coarse = (disparity,)
