@@ -145,6 +145,7 @@ class Page(HTMLParser):
 def test_the_page_stands_alone(made: tuple[dict, str, Path]) -> None:
     text = made[2].read_text(encoding="utf-8")
     page = Page(text)
+    text = re.sub(r"base64,[^\"]+", "", text)  # in which any short word may occur
     assert set(NAMES) <= set(page.headings) and "<b>" not in text, "names are escaped"
     assert not page.links and "url(" not in text and "http" not in text and "<script" not in text, "nothing from elsewhere"
     assert len(page.images) == len(NAMES) * (2 + 2 * 3)
