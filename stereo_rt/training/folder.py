@@ -22,30 +22,37 @@ RECIPE = "recipe.yaml"
 
 
 class RunFolder:
-    """The place of a run of this recipe. Raises OutputError: it holds a run and resume is False, it holds none and resume
-    is True, it cannot be written; ConfigError: the run in it follows another recipe."""
+    """The place of a run of this recipe; nothing is written yet. Raises OutputError: it holds a run and resume is False,
+    or holds none and resume is True; ConfigError: the run in it follows another recipe."""
 
     def __init__(self, path: Path, recipe: Recipe, crew: Crew, resume: bool) -> None:
         self.path, self._recipe, self._crew = path, recipe, crew
-        began = (path / RECIPE).is_file()
-        if resume and not began:
+        if crew.leads:  # the others may come here when it has begun to write
+            self._check(resume)
+
+    def _check(self, resume: bool) -> None:
+        path, file = self.path, self.path / RECIPE
+        if resume and not file.is_file():
             raise OutputError(f"{path}: holds no run to go on with; leave --resume out to begin one")
-        if began and not resume:
+        if not resume and file.is_file():
             raise OutputError(f"{path}: holds a run already; add --resume to go on with it, or choose another --out")
         if resume:
-            for name, before, now in differences(load_recipe(str(path / RECIPE)), recipe):
+            for name, before, now in differences(load_recipe(str(file)), self._recipe):
                 raise ConfigError(
                     f"{path}: was begun with {name} = {before}, not {now}; give the same settings again, "
                     "or begin another run with another --out"
                 )
-        if crew.leads:
-            sweep(path)
-            write_bytes(path / RECIPE, to_yaml(recipe).encode())
 
     def restore(
         self, objective: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, say: Callable[[str], None]
     ) -> tuple[int, float]:
-        """Bring these to where the run stands: (step, seconds so far). Raises ModelError."""
+        """Bring these to where the run stands: (step, seconds so far). From here on the folder is this run's.
+
+        Raises ModelError, OutputError.
+        """
+        if self._crew.leads:
+            sweep(self.path)
+            write_bytes(self.path / RECIPE, to_yaml(self._recipe).encode())
         file = self.path / checkpoint.CHECKPOINT
         if not file.is_file():
             return 0, 0.0

@@ -45,6 +45,7 @@ def run_training(recipe: Recipe, plan: Plan, crew: Crew, say: Callable[[str], No
 
     Raises StereoError of many kinds, always before or after whole steps: what was saved until then stays.
     """
+    folder = RunFolder(plan.folder, recipe, crew, plan.resume)
     make_deterministic(crew.device)
     torch.manual_seed(mixed_seed(recipe.seed))
     net = build(recipe.network).to(crew.device)
@@ -56,7 +57,6 @@ def run_training(recipe: Recipe, plan: Plan, crew: Crew, say: Callable[[str], No
     if plan.judge_on is not None and crew.leads:
         every = plan.judge_every or max(1, recipe.steps // SCORES)
         habits = replace(habits, judge=judge_on(plan.judge_on, crew.device), judge_every=every)
-    folder = RunFolder(plan.folder, recipe, crew, plan.resume)
     if recipe.init is not None and not folder.saved_step():
         fit, of = initialise(net, recipe.init, stream)
         say(f"{recipe.init}: {fit} of {of} tensors fit")
