@@ -81,21 +81,20 @@ def _room(rng: np.random.Generator, view: View, nearer: float) -> Things:
     centre = np.array([0.3 * wide * rng.uniform(-0.5, 0.5), (below - above) / 2, -0.5 * back])
     turned = 0.25 * rng.normal() * (rng.random() < 0.7)
     rotation = turns(turned, 0.06 * rng.normal(), 0.04 * rng.normal())
-    # The disparity of walls is highest in a corner of the picture, since it is convex: grow the room about the left eye
-    # until it is low enough there.
+    # The disparity of a wall is highest in a corner of the picture: move each wall away until it is low enough there.
     x, y = np.meshgrid([-0.5, view.width - 0.5], [-0.5, view.height - 0.5])
     rays = view.points(x.ravel(), y.ravel(), np.full(4, view.focal_px)) @ rotation
-    for _ in range(60):
-        reach = np.stack([half - np.sign(rays) * (([eye, 0, 0] - centre) @ rotation) for eye in (0, 1)])
-        if reach.min() > 0 and view.focal_px / (nearer * (reach / np.abs(rays)).min()) <= view.near_px:
-            break
-        half, centre = 1.15 * half, 1.15 * centre
+    eyes = (np.array([[0, 0, 0], [1, 0, 0]]) - centre) @ rotation
+    least = view.focal_px / (nearer * view.near_px)
+    low = np.minimum(-half, (eyes.min(0) + least * rays.min(0)).clip(max=eyes.min(0) - 0.05 * least))
+    high = np.maximum(half, (eyes.max(0) + least * rays.max(0)).clip(min=eyes.max(0) + 0.05 * least))
+    centre, half = centre + rotation @ (low + high) / 2, (high - low) / 2
     return make(Kind.ROOM, centre[None], half[None], rotation)
 
 
 def _place(rng: np.random.Generator, view: View, n: int) -> tuple[np.ndarray, np.ndarray]:
     """n places (n, 3) in and a little beside the view, at all disparities, and the length (n,) of a pixel there."""
-    disparity_px = 1.02 * view.far_px * (view.near_px / view.far_px) ** (rng.random(n) ** 0.8)
+    disparity_px = 1.02 * view.far_px * (view.near_px / view.far_px) ** (rng.random(n) ** 0.65)
     x, y = (length * rng.uniform(-0.05, 1.05, n) for length in (view.width, view.height))
     return view.points(x, y, disparity_px), 1 / disparity_px
 

@@ -47,6 +47,6 @@ def sample_view(rng: np.random.Generator, size: tuple[int, int], max_disparity_p
         cx_px=width * (0.5 + rng.uniform(-0.025, 0.025)),
         cy_px=height * (0.5 + rng.uniform(-0.05, 0.05)),
         far_px=far,
-        near_px=min(far * 1.6 * 7 ** rng.random() + 14, max_disparity_px),
+        near_px=min(far * 1.6 * 7 ** rng.random() + 18, max_disparity_px),
         most_px=max_disparity_px,
     )
