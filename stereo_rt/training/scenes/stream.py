@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..batch import Batch
+from ..chance import generator
 from ..crops import cut, draw_crop
 from ..sensor import sense
 from .layout import sample_layout
@@ -56,15 +57,15 @@ class SceneStream:
     def batch(self, step: int) -> Batch:
         first = step * self._fresh
         self._hold(range(first, first + self._pool))
-        generator = torch.Generator().manual_seed((self.seed << 32) + step)
-        crops = [self._crop(generator) for _ in range(self._batch)]
+        chance = generator(self.seed, step)
+        crops = [self._crop(chance) for _ in range(self._batch)]
         images, disparity_px, occluded = (torch.stack(field) for field in zip(*crops, strict=True))
-        left, right = sense(images[:, :3], images[:, 3:], generator)
+        left, right = sense(images[:, :3], images[:, 3:], chance)
         return Batch(left, right, disparity_px.masked_fill(disparity_px > self.max_disparity_px, torch.nan), occluded)
 
-    def _crop(self, generator: torch.Generator) -> tuple[Tensor, ...]:
-        place = int(torch.randint(self._pool, (), generator=generator))
-        crop = draw_crop(generator, self._scene_size, self.size)
+    def _crop(self, chance: torch.Generator) -> tuple[Tensor, ...]:
+        place = int(torch.randint(self._pool, (), generator=chance))
+        crop = draw_crop(chance, self._scene_size, self.size)
         return cut(crop, self._images[place], self._disparity_px[place], self._occluded[place], self.size)
 
     def _hold(self, scenes: range) -> None:
