@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Threads that spin between small operations take the cores from the processes under test.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # A shared machine stalls now and then; that says nothing about the code.
 settings.register_profile("stereo_rt", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -66,6 +66,8 @@ def distill(
     deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     if teacher == "self" and init is None:
         raise UsageError("--teacher self labels with the student's own first weights; name them with --init NAME|FILE.onnx")
+    # As in train: threads that spin between small operations cost more than they compute.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from ..training.labels import LabelRules, LabelStore, label_sources
     from ..training.teachers import FINER, open_teacher
 

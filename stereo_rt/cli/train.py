@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -40,6 +41,8 @@ def train(
     deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     if eval_every and eval_ is None:
         raise UsageError("--eval-every needs scenes to score on; add --eval DATASET")
+    # Drawing scenes is many small operations: threads that spin between them cost more than they compute.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         import safetensors  # noqa: F401
         import torch  # noqa: F401
