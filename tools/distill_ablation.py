@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import torch
 from stereo_rt.atomic import write_bytes
 from stereo_rt.engine.origin import open_origin
 from stereo_rt.nets import build
-from stereo_rt.training.batch import Batch
+from stereo_rt.training.batch import Batch, Stream
 from stereo_rt.training.chance import mixed_seed
 from stereo_rt.training.datasets import open_dataset
 from stereo_rt.training.datasets.stream import DatasetStream
@@ -63,7 +64,7 @@ def main() -> None:
     }
     teacher = open_origin(args.teacher).net
     for seed in range(args.seeds):
-        scenes = SceneStream(tuple(args.size), args.batch, mixed_seed(seed), pool=32, fresh=1)
+        scenes = Remembered(SceneStream(tuple(args.size), args.batch, mixed_seed(seed), pool=16, fresh=1))
         for name, terms in VARIANTS.items():
             place = args.out / f"{name}-{seed}"
             if not (place / "score.json").is_file():
@@ -71,6 +72,13 @@ def main() -> None:
                 score = {judge: rates(net, given) for judge, given in judges.items()}
                 write_bytes(place / "score.json", json.dumps(score, indent=1).encode())
             print(table(args.out, args.seeds), flush=True)
+
+
+class Remembered:
+    """A Stream that draws each batch once: the variants of a seed see the same."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.batch = cache(stream.batch)
 
 
 def batches(items: list, args: argparse.Namespace, seed: int, count: int) -> list[Batch]:
@@ -82,7 +90,7 @@ def train(
     place: Path,
     args: argparse.Namespace,
     seed: int,
-    scenes: SceneStream,
+    scenes: Stream,
     taught: list,
     terms: Iterable[str],
     teacher: torch.nn.Module,
@@ -108,7 +116,7 @@ def train(
     folder = RunFolder(place, recipe, crew, resume=(place / RECIPE).is_file())
     if not folder.saved_step():
         initialise(net, args.init, scenes)
-    trainer = Trainer(net, scenes, recipe, folder, crew, Habits(10, 10), extra, print)
+    trainer = Trainer(net, scenes, recipe, folder, crew, Habits(10, 10), extra, partial(print, flush=True))
     if trainer.run() is not Ended.DONE:
         raise SystemExit("stopped; go on with the same command")
     return trainer.ema.net
