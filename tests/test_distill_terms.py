@@ -165,7 +165,7 @@ def test_a_student_comes_closer_to_its_teacher(weights: DistillRecipe) -> None:
     teacher, student = network(BIGGER, 1).eval().requires_grad_(False), network(TINY, 2)
     distillation = Distillation(student, LabelledBy(teacher), weights, teacher, seed=3)
     before = distance_px(student, teacher)
-    ((name, values),) = teach(student, distillation, 40).items()
+    ((name, values),) = teach(student, distillation, 30).items()
     assert np.mean(values[-5:]) < 0.8 * np.mean(values[:5]), values
     if name != "features":  # these say nothing of disparities by themselves
         assert distance_px(student, teacher) < 0.8 * before
@@ -174,13 +174,13 @@ def test_a_student_comes_closer_to_its_teacher(weights: DistillRecipe) -> None:
 
 def test_labels_alone_teach_the_distribution() -> None:
     student = network(TINY, 2)
-    values = teach(student, Distillation(student, Walls(), only(distribution=1)), 40)["distribution"]
-    assert np.mean(values[-5:]) < 0.8 * np.mean(values[:5]), values
+    values = teach(student, Distillation(student, Walls(), only(distribution=1)), 30)["distribution"]
+    assert np.mean(values[-5:]) < 0.9 * np.mean(values[:5]), values
 
 
 def test_the_student_follows_its_average_under_distortion() -> None:
     student, average = network(TINY, 2), network(TINY, 4).eval().requires_grad_(False)
-    values = teach(student, Distillation(student, Walls(), only(ema=1)), 40, average)["ema"]
+    values = teach(student, Distillation(student, Walls(), only(ema=1)), 50, average)["ema"]
     assert np.mean(values[-5:]) < 0.9 * np.mean(values[:5]), values
 
 
