@@ -32,7 +32,8 @@ def plain_edges(d: np.ndarray, radius: int, step: float) -> np.ndarray:
             for v, u in ((y + 1, x), (y - 1, x), (y, x + 1), (y, x - 1)):
                 if 0 <= v < height and 0 <= u < width:
                     a, b = d[y, x], d[v, u]
-                    if abs(a - b) > max(np.float32(step), max(a, b) * np.float32(RELATIVE_STEP)):
+                    larger = max(a, b)
+                    if min(a, b) < min(larger - np.float32(step), larger * np.float32(1 - RELATIVE_STEP)):
                         beside[y, x] = True
     found = np.zeros(d.shape, bool)
     for y, x in np.argwhere(beside):
