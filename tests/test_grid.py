@@ -50,6 +50,17 @@ def test_equal_sizes_copy_nothing() -> None:
     assert np.shares_memory(out.disparity_px, disparity) and np.shares_memory(out.confidence, confidence)
 
 
+@given(sizes, st.sampled_from([(), (3,)]), st.integers(0, 99))
+def test_entering_into_a_buffer_equals_entering(frame: tuple[int, int], channels: tuple[int, ...], seed: int) -> None:
+    """In place: in a buffer that GPUs read, every byte is written, and none beside it."""
+    grid, image = Grid(frame, NETWORK), np.random.default_rng(seed).integers(0, 256, (frame[1], frame[0], *channels), np.uint8)
+    around = np.full((3, 64, 96, 3), 7, np.uint8)
+    grid.enter_into(image, around[1])
+    inside = grid.enter(image)
+    np.testing.assert_array_equal(around[1], inside if channels else np.repeat(inside[..., None], 3, axis=2))
+    assert (around[[0, 2]] == 7).all()
+
+
 @given(sizes, st.sampled_from([(), (3,)]))
 def test_every_frame_size_fits(frame: tuple[int, int], channels: tuple[int, ...]) -> None:
     grid = Grid(frame, NETWORK)

@@ -43,12 +43,30 @@ class Grid:
         """(H, W[, 3]) uint8 frame -> (network height, network width[, 3]); the same array when the sizes are equal."""
         width, height = self.content_size
         if (width, height) != self.frame_size:
-            shrinks = width < self.frame_size[0]
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+            image = cv2.resize(image, (width, height), interpolation=self._interpolation)
         right, below = self.network_size[0] - width, self.network_size[1] - height
         if right or below:
             image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
         return image
+
+    def enter_into(self, image: np.ndarray, out: np.ndarray) -> None:
+        """As enter, but written straight into out (network height, network width, 3) uint8; grey becomes BGR."""
+        width, height = self.content_size
+        content = out[:height, :width]
+        if image.ndim == 2:
+            if (width, height) != self.frame_size:
+                image = cv2.resize(image, (width, height), interpolation=self._interpolation)
+            cv2.cvtColor(image, cv2.COLOR_GRAY2BGR, dst=content)
+        elif (width, height) == self.frame_size:
+            np.copyto(content, image)
+        else:
+            cv2.resize(image, (width, height), dst=content, interpolation=self._interpolation)
+        out[:height, width:] = content[:, -1:]
+        out[height:] = out[height - 1]
+
+    @property
+    def _interpolation(self) -> int:
+        return cv2.INTER_AREA if self.content_size[0] < self.frame_size[0] else cv2.INTER_LINEAR
 
     def leave(self, disparity_px: np.ndarray, confidence: np.ndarray) -> Disparity:
         """Maps on the network's grid, (H, W) float32 each -> maps on the frame's grid; no copy when the sizes are equal.
