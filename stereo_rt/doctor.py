@@ -152,8 +152,8 @@ def gpu(root: Path) -> Iterator[Finding]:
 
 
 def tensorrt(root: Path) -> Iterator[Finding]:
-    names = {d.metadata["Name"] for d in metadata.distributions()}
-    flavours = sorted(f"{n} {_version(n)}" for n in names if n and TENSORRT.match(n))
+    names = {(d.metadata["Name"] or "").replace("_", "-") for d in metadata.distributions()}
+    flavours = sorted(f"{n} {_version(n)}" for n in names if TENSORRT.match(n))
     helpers = ", ".join(f"{n} {_version(n) or 'not installed'}" for n in ("pycuda", "torch"))
     if flavours or find_spec("tensorrt"):
         yield Finding("TensorRT", "ok", f"{', '.join(flavours) or 'present, of unknown version'}; {helpers}")

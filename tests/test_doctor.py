@@ -166,7 +166,7 @@ def test_tensorrt_flavours_are_told_apart(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(tmp_path)
     found = next(doctor.tensorrt(tmp_path))
     assert found.state == "ok"
-    assert "tensorrt-cu12 10.16.1, tensorrt-rtx 1.3.0;" in found.detail
+    assert found.detail.startswith("tensorrt-cu12 10.16.1, tensorrt-rtx 1.3.0") and "unrelated" not in found.detail
 
 
 def test_without_a_display_there_is_the_page(monkeypatch: pytest.MonkeyPatch) -> None:

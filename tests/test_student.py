@@ -139,7 +139,7 @@ def test_folding_changes_nothing(size: str) -> None:
         assert torch.allclose(a, b, atol=2e-3)
 
 
-@pytest.mark.parametrize(("size", "grid"), [("s", (128, 64)), ("p_window", (64, 96))])
+@pytest.mark.parametrize(("size", "grid"), [("s", (128, 64)), ("n", (64, 96))])
 def test_export_keeps_names_and_values_at_any_size(size: str, grid: tuple[int, int], tmp_path: Path) -> None:
     net, file = made_up(size).folded(), tmp_path / "net.onnx"
     facts = {"name": "net", "student_size": size, "input_size": f"{grid[0]}x{grid[1]}", "max_disparity_px": "192"}

@@ -19,7 +19,6 @@ from .correlation import correlate, prepare
 from .layers import ConvNorm, fold, stage, up2
 from .predictions import Distribution, Predictions
 from .refinement import Refinement
-from .upsample import convex
 
 MULTIPLE_PX = 32
 """Input width and height must be multiples of this."""
@@ -35,7 +34,7 @@ class StudentSize:
     groups8: correlation groups at 1/8. fine: channels of the descriptors behind the 2 px bins.
     context, context_blocks: channels and residual blocks of the aggregation at 1/8, 1/16, 1/32.
     head, head_blocks: the same at 1/4. guide: channels that steer the first upsampling.
-    refine, refine_blocks: the same for the refinement at 1/2; 0 channels: none, disparity goes from 1/4 to full size.
+    refine, refine_blocks: channels of the refinement at 1/2, and its residual blocks.
     window_bins: the expectation looks so many bins to either side of the most likely one.
     max_disparity_px: a multiple of 8.
     """
@@ -49,17 +48,15 @@ class StudentSize:
     head: int
     head_blocks: int
     guide: int
-    refine: int = 0
+    refine: int
     refine_blocks: int = 0
     window_bins: int = 4
     max_disparity_px: int = 192
 
 
-_S = ((16, 32, 64, 96), (1, 1, 1), 4, 24, (96, 128, 160), (1, 1, 1), 48, 1)
 SIZES = {
-    "p_window": StudentSize(*_S, guide=48),
     "n": StudentSize((12, 24, 48, 64), (0, 1, 1), 2, 16, (64, 96, 112), (0, 1, 1), 32, 0, guide=16, refine=8),
-    "s": StudentSize(*_S, guide=12, refine=16),
+    "s": StudentSize((16, 32, 64, 96), (1, 1, 1), 4, 24, (96, 128, 160), (1, 1, 1), 48, 1, guide=12, refine=16),
     "m": StudentSize(
         (24, 48, 80, 112), (1, 2, 1), 4, 32, (112, 144, 160), (1, 1, 2), 96, 1, guide=32, refine=24, refine_blocks=1
     ),
@@ -96,10 +93,7 @@ class Student(nn.Module):
         self.correlation_gain = nn.Parameter(torch.tensor(10.0))
         self.guide = ConvNorm(size.head + c4, size.guide)
         self.certainty = nn.Sequential(ConvNorm(size.head + 2, 16), nn.Conv2d(16, 1, 1))
-        if size.refine:
-            self.refinement = Refinement(c2, size.guide, size.refine, size.refine_blocks)
-        else:
-            self.blend = nn.Conv2d(size.guide, 9 * 16, 1)
+        self.refinement = Refinement(c2, size.guide, size.refine, size.refine_blocks)
         # Only training asks for the distribution at 1/8.
         self.coarse: Coarse | None = Coarse(size)
         # Fitted after training, so that confidence means probability; see scale_certainty.
@@ -133,13 +127,8 @@ class Student(nn.Module):
         distributions = [Distribution(logits, BIN_PX), Distribution(matching, BIN_PX, matching_only=True)]
         if self.coarse is not None:
             distributions.append(Distribution(self.coarse(volume8, context), 8))
-        if self.size.refine:
-            full, sure, half = self.refinement(disparity, certainty, guide, *features.half.chunk(2))
-            coarse: tuple[Tensor, ...] = (half, disparity)
-        else:
-            full, sure = convex(disparity, self.blend(guide), 4), F.interpolate(certainty, scale_factor=4.0, mode="bilinear")
-            coarse = (disparity,)
-        return Predictions(full, sure, coarse, tuple(distributions), (quarter, context))
+        full, sure, half = self.refinement(disparity, certainty, guide, *features.half.chunk(2))
+        return Predictions(full, sure, (half, disparity), tuple(distributions), (quarter, context))
 
     def expectation(self, p: Tensor) -> Tensor:
         """(B, bins, h, w) probabilities -> (B, 1, h, w) px, around the most likely bin."""
