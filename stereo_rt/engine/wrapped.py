@@ -32,7 +32,7 @@ def wrapped(model: onnx.ModelProto, precision: str, name: str = "the network") -
     where either is not finite), (1, 1, H, W) float32. precision: 'fp16' for mixed precision (precision.py), or 'fp32'.
     name: the network's, for messages. Raises ModelError.
     """
-    io = _signature(model, name)
+    io = network_signature(model, name)
     if precision == "fp16":
         model = to_mixed(model)
     inner = compose.add_prefix(model, INNER)
@@ -100,7 +100,7 @@ class _Steps:
         return name
 
 
-def _signature(model: onnx.ModelProto, name: str) -> Signature:
+def network_signature(model: onnx.ModelProto, name: str) -> Signature:
     graph = onnx.shape_inference.infer_shapes(model).graph
     weights = {t.name for t in graph.initializer}
     images = [value for value in graph.input if value.name not in weights]
