@@ -1,0 +1,50 @@
+"""The layers that a builder was given: how many in which precision, which of them stay in FP32, and that none is a plugin.
+
+Read off TensorRT's own network after parsing, so it needs no GPU. Where types bind (flavour.py: strongly_typed) the engine
+keeps to them; versions 8 are asked to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+MATRIX = frozenset({"CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY", "EINSUM"})
+_CARRY = frozenset({"CAST", "CONCATENATION", "CONSTANT", "GATHER", "IDENTITY", "SHUFFLE", "SLICE", "SQUEEZE", "UNSQUEEZE"})
+"""They carry values and compute nothing."""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Layers that compute on pixels, by precision; carriers, constants and the arithmetic of shapes are not counted.
+
+    islands: the FP32 ones, as 'KIND name'. single_matrix: those of them that multiply matrices; there should be none
+    in an fp16 engine. plugins: layers that are not TensorRT's own.
+    """
+
+    fp16: int
+    fp32: int
+    islands: tuple[str, ...]
+    single_matrix: tuple[str, ...]
+    plugins: tuple[str, ...]
+
+
+def layers(trt: Any, definition: Any) -> Layers:
+    """trt: the module. definition: its INetworkDefinition."""
+    half = 0
+    islands, single_matrix, plugins = [], [], []
+    for layer in (definition.get_layer(i) for i in range(definition.num_layers)):
+        kind = layer.type.name
+        if kind.startswith("PLUGIN"):
+            plugins.append(layer.name)
+        tensors = [layer.get_input(i) for i in range(layer.num_inputs)] + [layer.get_output(i) for i in range(layer.num_outputs)]
+        types = {tensor.dtype for tensor in tensors if tensor is not None}
+        if kind in _CARRY:
+            continue
+        if trt.float32 in types:
+            islands.append(f"{kind} {layer.name}")
+            if kind in MATRIX:
+                single_matrix.append(layer.name)
+        elif trt.float16 in types:
+            half += 1
+    return Layers(half, len(islands), tuple(islands), tuple(single_matrix), tuple(plugins))

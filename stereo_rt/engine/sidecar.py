@@ -1,0 +1,58 @@
+"""Sidecar: what is known about an engine, in a JSON file beside it, so that it is judged before TensorRT touches it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..atomic import write_bytes
+from .gate import Parity
+from .key import Key
+from .layers import Layers
+
+
+@dataclass(frozen=True)
+class Tensor:
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """model: as it was asked for, a shipped name or a file. input: what the engine does to pixels by itself.
+
+    parity: None until a GPU has run the gate (gate.py). built_at: UTC, ISO 8601. memory_bytes: as the builder said.
+    """
+
+    model: str
+    key: Key
+    engine_sha256: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    normalisation: str
+    max_disparity_px: float
+    has_confidence: bool
+    layers: Layers
+    memory_bytes: dict[str, int]
+    parity: Parity | None
+    build_s: float
+    built_at: str
+
+
+_JSON = TypeAdapter(Sidecar)
+
+
+def write_sidecar(file: Path, sidecar: Sidecar) -> None:
+    """Raises OutputError."""
+    write_bytes(file, _JSON.dump_json(sidecar, indent=1))
+
+
+def read_sidecar(file: Path) -> Sidecar | None:
+    """None for a file that is absent or not a sidecar of this version."""
+    try:
+        return _JSON.validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None
