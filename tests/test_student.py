@@ -86,7 +86,8 @@ def test_the_window_ignores_a_second_peak() -> None:
     p = torch.zeros(1, bins, 1, 1)
     near, far = bins - 1 - 60, bins - 1 - 10  # channels of bins 60 and 10
     p[0, near], p[0, far] = 0.6, 0.4
-    assert made_up("s").expectation(p).item() == pytest.approx(2 * 60)
+    disparity, second = made_up("s").expectation(p)
+    assert disparity.item() == pytest.approx(2 * 60) and second.item() == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -92,7 +92,7 @@ class Student(nn.Module):
         self.correction = nn.Conv2d(size.head, bins, 1)
         self.correlation_gain = nn.Parameter(torch.tensor(10.0))
         self.guide = ConvNorm(size.head + c4, size.guide)
-        self.certainty = nn.Sequential(ConvNorm(size.head + 2, 16), nn.Conv2d(16, 1, 1))
+        self.certainty = nn.Sequential(ConvNorm(size.head + 3, 16), nn.Conv2d(16, 1, 1))
         self.refinement = Refinement(c2, size.guide, size.refine, size.refine_blocks)
         # Only training asks for the distribution at 1/8.
         self.coarse: Coarse | None = Coarse(size)
@@ -120,9 +120,10 @@ class Student(nn.Module):
         logits = self.correction(y).float() + matching
         p = torch.exp(logits - logits.amax(1, keepdim=True))
         p = p * (1 / p.sum(1, keepdim=True))
-        disparity = self.expectation(p)  # px of the input, at 1/4
+        disparity, second = self.expectation(p)  # px of the input, at 1/4
+        best = p.amax(1, keepdim=True)
         spread = (p * (self.bins * BIN_PX - disparity).abs()).sum(1, keepdim=True) / 4
-        certainty = self.certainty(torch.cat([y, p.amax(1, keepdim=True), spread], 1))
+        certainty = self.certainty(torch.cat([y, best, spread, second / best], 1))
         guide = self.guide(torch.cat([y, features.early_quarter.chunk(2)[0]], 1))
         distributions = [Distribution(logits, BIN_PX), Distribution(matching, BIN_PX, matching_only=True)]
         if self.coarse is not None:
@@ -130,11 +131,12 @@ class Student(nn.Module):
         full, sure, half = self.refinement(disparity, certainty, guide, *features.half.chunk(2))
         return Predictions(full, sure, (half, disparity), tuple(distributions), (quarter, context))
 
-    def expectation(self, p: Tensor) -> Tensor:
-        """(B, bins, h, w) probabilities -> (B, 1, h, w) px, around the most likely bin."""
+    def expectation(self, p: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, bins, h, w) probabilities -> (B, 1, h, w) px around the most likely bin, and the best probability elsewhere."""
         mode = (self.bins * (p >= p.amax(1, keepdim=True)).to(p.dtype)).amax(1, keepdim=True)
-        p = p * ((self.bins - mode).abs() <= self.size.window_bins).to(p.dtype)
-        return (p * self.bins).sum(1, keepdim=True) / p.sum(1, keepdim=True) * BIN_PX
+        near = p * ((self.bins - mode).abs() <= self.size.window_bins).to(p.dtype)
+        second = (p - near).amax(1, keepdim=True)
+        return (near * self.bins).sum(1, keepdim=True) / near.sum(1, keepdim=True) * BIN_PX, second
 
     def scale_certainty(self, gain: float, bias: float) -> None:
         """The confidence's logit x becomes gain * x + bias (Platt scaling), on top of an earlier scaling. In place."""
