@@ -25,6 +25,7 @@ from typing import Any
 
 from ..errors import MissingExtra, ModelError, UsageError
 from .gpu import Gpu
+from .layers import tensor_types
 from .phases import Phases
 
 FLAVOURS = ("tensorrt", "tensorrt_rtx")
@@ -203,7 +204,9 @@ class Built:
 def _hold_types(trt: Any, definition: Any) -> None:
     """Versions 8 take the types of a graph for hints: ask for each layer's own, so that the FP32 islands stay FP32."""
     for layer in (definition.get_layer(i) for i in range(definition.num_layers)):
-        tensors = [layer.get_input(i) for i in range(layer.num_inputs)] + [layer.get_output(i) for i in range(layer.num_outputs)]
+        tensors = [layer.get_input(i) for i in range(layer.num_inputs)] + [
+            layer.get_output(i) for i in range(layer.num_outputs)
+        ]
         types = {tensor.dtype for tensor in tensors if tensor is not None}
         if layer.type in (trt.LayerType.CAST, trt.LayerType.CONSTANT, trt.LayerType.SHAPE):
             continue

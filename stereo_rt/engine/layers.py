@@ -37,7 +37,9 @@ def layers(trt: Any, definition: Any) -> Layers:
         kind = layer.type.name
         if kind.startswith("PLUGIN"):
             plugins.append(layer.name)
-        tensors = [layer.get_input(i) for i in range(layer.num_inputs)] + [layer.get_output(i) for i in range(layer.num_outputs)]
+        tensors = [layer.get_input(i) for i in range(layer.num_inputs)] + [
+            layer.get_output(i) for i in range(layer.num_outputs)
+        ]
         types = {tensor.dtype for tensor in tensors if tensor is not None}
         if kind in _CARRY:
             continue
@@ -48,3 +50,10 @@ def layers(trt: Any, definition: Any) -> Layers:
         elif trt.float16 in types:
             half += 1
     return Layers(half, len(islands), tuple(islands), tuple(single_matrix), tuple(plugins))
+
+
+def tensor_types(layer: Any) -> set[Any]:
+    """Element types (trt.DataType) of what an ILayer reads and writes."""
+    reads = [layer.get_input(i) for i in range(layer.num_inputs)]
+    writes = [layer.get_output(i) for i in range(layer.num_outputs)]
+    return {tensor.dtype for tensor in reads + writes if tensor is not None}

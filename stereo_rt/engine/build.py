@@ -1,0 +1,269 @@
+"""Engines: found in the cache, or built, put through the parity gate and kept. Building needs onnx."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from queue import Empty, Queue
+
+from .. import paths
+from ..errors import CheckFailed, MissingExtra, ModelError, StereoError
+from ..matchers.models import ModelFile, Signature
+from .cache import EngineCache, Entry
+from .flavour import EXTRAS, OPTIONS, Built, Flavour
+from .gate import LIMITS, Run, measure, onnx_run
+from .gpu import Gpu
+from .key import Key, Wanted
+from .layers import layers
+from .phases import Phases
+from .sidecar import Sidecar, Tensor
+
+log = logging.getLogger(__name__)
+
+NORMALISATION = "uint8 BGR in; RGB divided by 255 inside the engine"
+
+DTYPES = {"UINT8": "uint8", "HALF": "float16", "FLOAT": "float32"}
+TICK_S = 0.1
+Show = Callable[[Phases, float, float | None], None]
+"""Called a few times a second during a build: where it is, seconds so far, seconds expected (None: nobody knows)."""
+Open = Callable[[Entry], AbstractContextManager[Run]]
+"""Runs an engine on the GPU that is here, for the gate."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A network as it is fed to a builder, and what its sidecar will say of it."""
+
+    graph: bytes
+    io: Signature
+    max_disparity_px: float
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.graph).hexdigest()
+
+
+def prepare(model: ModelFile, precision: str, flavour: str) -> Prepared:
+    """Wrap a network's file (wrapped.py). Raises ModelError, MissingExtra."""
+    try:
+        import onnx
+    except ImportError:
+        raise MissingExtra("preparing a network for TensorRT", EXTRAS[flavour]) from None
+    from .wrapped import network_signature, wrapped
+
+    try:
+        source = onnx.load(model.path)
+    except Exception as e:  # protobuf's DecodeError, or whatever a file of external weights lacks
+        raise ModelError(f"{model.path}: cannot be read as ONNX ({e}); check that it is a whole file") from None
+    io = network_signature(source, model.name)
+    facts = {p.key: p.value for p in source.metadata_props}
+    graph = wrapped(source, precision, model.name).SerializeToString()
+    return Prepared(graph, io, float(facts.get("max_disparity_px", io.width)))
+
+
+def ensure(
+    model: ModelFile,
+    flavour: Flavour,
+    *,
+    gpu: Gpu | None,
+    precision: str = "fp16",
+    targets: tuple[str, ...] = (),
+    rebuild: bool = False,
+    cache: EngineCache | None = None,
+    open_engine: Open | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    show: Show = lambda phases, elapsed_s, expected_s: None,
+) -> Entry:
+    """The engine of a network: as it is in the cache, or built now.
+
+    gpu: the one that is here. targets: compute capabilities to build for ahead of time, () for the GPU here or, without
+    one, for all. open_engine: runs the gate where the GPU here runs the engine; an engine in fp16 that fails it is
+    replaced by one in fp32. say: told what happens. Raises ModelError, MissingExtra, OutputError, CheckFailed (then
+    nothing is kept); KeyboardInterrupt and SystemExit stop the build.
+    """
+    cache = cache or EngineCache()
+    prepared = prepare(model, precision, flavour.name)
+    here = targets or flavour.targets_for(gpu)
+    key = Key(
+        onnx_sha256=model.sha256,
+        graph_sha256=prepared.sha256,
+        precision=precision,
+        size=(prepared.io.width, prepared.io.height),
+        flavour=flavour.name,
+        version=flavour.version,
+        gpu=gpu.name if gpu and not flavour.ahead_of_time else None,
+        targets=here,
+        options=OPTIONS,
+    )
+    if not rebuild and (entry := cache.find(key)) and not _to_judge(entry, gpu, open_engine):
+        say(f"{entry.engine}: already built")
+        return entry
+    with cache.lock(lambda: say("another process is building; waiting for it")):
+        entry = None if rebuild else cache.find(key)
+        if entry:
+            say(f"{entry.engine}: already built")
+        else:
+            say(f"{model.name}: building in {precision} with {flavour} for {key.machine}")
+            entry = _build(model, flavour, key, prepared, cache, show)
+        if open_engine is None or not _to_judge(entry, gpu, open_engine):
+            return entry
+        assert gpu is not None
+        try:
+            with open_engine(entry) as run:
+                return judge(entry, model, run, gpu, cache, say)
+        except CheckFailed as e:
+            if precision == "fp32":
+                raise
+            say(f"{e}; building in fp32 instead")
+    return ensure(
+        model, flavour, gpu=gpu, precision="fp32", targets=targets, cache=cache, open_engine=open_engine, say=say, show=show
+    )
+
+
+def judge(
+    entry: Entry,
+    model: ModelFile,
+    run: Run,
+    gpu: Gpu,
+    cache: EngineCache | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Entry:
+    """Put an engine through the gate (gate.py) and write the figures into its sidecar; one that fails is removed.
+
+    An engine built without a GPU comes here when it is first run on one: `entry.sidecar.parity` is None, or of another
+    GPU. run: the engine, on `gpu`. Raises CheckFailed.
+    """
+    cache, key = cache or EngineCache(entry.engine.parent), entry.sidecar.key
+    reference = onnx_run(prepare(model, "fp32", key.flavour).graph)
+    parity = measure(reference, run, key.size, gpu.name)
+    say(f"parity with ONNX Runtime in FP32: {parity}")
+    if not parity.holds:
+        cache.remove(entry)
+        raise CheckFailed(
+            f"{model.name}: its {key.precision} engine on {gpu.name} differs too much from ONNX Runtime in FP32 ({parity}; "
+            f"allowed are {LIMITS}) and was removed" + ("; use --backend onnx" if key.precision == "fp32" else "")
+        )
+    try:
+        return cache.judged(entry, parity)
+    except StereoError as e:  # a read-only cache: the engine is good all the same
+        log.warning("the parity figures are not kept: %s", e)
+        return entry
+
+
+def find_engine(
+    model: ModelFile, flavour: Flavour, gpu: Gpu, precision: str | None = None, cache: EngineCache | None = None
+) -> Entry:
+    """The engine to run a network with on this GPU, never built here; fp16 before fp32 when precision is None.
+
+    Judged by the sidecars alone, before TensorRT sees any engine. Raises ModelError: both sides, and the command.
+    """
+    cache = cache or EngineCache()
+    wanted = Wanted(model.sha256, flavour.name, flavour.version, gpu, precision)
+    named = _argument(model)
+    entries = [e for e in cache.entries() if e.sidecar.key.onnx_sha256 == model.sha256 or e.sidecar.model == named]
+    problems = []
+    for entry in sorted(entries, key=lambda e: (len(wanted.differences(e.sidecar.key)), e.sidecar.key.precision)):
+        problem = _problem(entry, wanted, model)
+        if problem is None:
+            return entry
+        problems.append(problem)
+    reason = f"no engine of {model.name} fits here ({problems[0]})" if problems else f"there is no engine of {model.name} yet"
+    choice = f" --precision {precision}" if precision else ""
+    raise ModelError(f"{reason}; build it with: stereo-rt build {named} --flavour {flavour.name}{choice}")
+
+
+def _problem(entry: Entry, wanted: Wanted, model: ModelFile) -> str | None:
+    """Why an engine is not the one wanted; what costs more to find out is asked last."""
+    key, name = entry.sidecar.key, entry.engine.name
+    different = wanted.differences(key)
+    if not different:
+        graph_sha256 = prepare(model, key.precision, key.flavour).sha256
+        different = replace(wanted, graph_sha256=graph_sha256).differences(key)
+    if different:
+        return f"{name}: {', and '.join(different)}"
+    damage = entry.damage()
+    return damage and f"{entry.engine} {damage}"
+
+
+def _build(model: ModelFile, flavour: Flavour, key: Key, prepared: Prepared, cache: EngineCache, show: Show) -> Entry:
+    network = flavour.network(prepared.graph, model.name)
+    timing = None if flavour.ahead_of_time else cache.read_timing(key)
+    phases, expected_s, start = Phases(), cache.expected_s(key), time.monotonic()
+    built = _interruptible(
+        lambda: flavour.build(network, model.name, key.precision, key.targets, timing, phases),
+        phases,
+        flavour.stoppable,
+        lambda: show(phases, time.monotonic() - start, expected_s),
+    )
+    if built.timing is not None:
+        cache.write_timing(key, built.timing)
+    definition = network.definition
+    inputs, outputs = (
+        tuple(Tensor(t.name, tuple(t.shape), DTYPES[t.dtype.name]) for t in (get(i) for i in range(n)))
+        for get, n in ((definition.get_input, definition.num_inputs), (definition.get_output, definition.num_outputs))
+    )
+    sidecar = Sidecar(
+        model=_argument(model),
+        key=key,
+        engine_sha256="",
+        inputs=inputs,
+        outputs=outputs,
+        normalisation=NORMALISATION,
+        max_disparity_px=prepared.max_disparity_px,
+        has_confidence=prepared.io.confidence is not None,
+        layers=layers(flavour.trt, definition),
+        memory_bytes=built.memory_bytes,
+        parity=None,
+        build_s=round(time.monotonic() - start, 3),
+        built_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+    return cache.store(built.plan, sidecar)
+
+
+def _interruptible(work: Callable[[], Built], phases: Phases, stoppable: bool, tick: Callable[[], None]) -> Built:
+    """Run work() on a thread of its own, so that Ctrl-C, SIGTERM and the progress bar are served meanwhile.
+
+    Where TensorRT cannot be stopped its thread is left behind, and ends with the process.
+    """
+    results: Queue[Built | BaseException] = Queue()
+
+    def run() -> None:
+        try:
+            results.put(work())
+        except BaseException as e:
+            results.put(e)
+
+    thread = threading.Thread(target=run, name="engine builder", daemon=True)
+    thread.start()
+    try:
+        while True:
+            tick()
+            with suppress(Empty):
+                result = results.get(timeout=TICK_S)
+                break
+    except BaseException:
+        phases.stop()
+        if stoppable:
+            thread.join()
+        raise
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def _to_judge(entry: Entry, gpu: Gpu | None, open_engine: Open | None) -> bool:
+    """Whether the gate can and should run: it has not, on this GPU, and the engine is for it."""
+    if gpu is None or open_engine is None or not entry.sidecar.key.runs_on(gpu):
+        return False
+    return entry.sidecar.parity is None or entry.sidecar.parity.gpu != gpu.name
+
+
+def _argument(model: ModelFile) -> str:
+    """What names a network on the command line: a shipped one's name, or the file."""
+    return model.name if model.path.parent == paths.engines() else str(model.path)
