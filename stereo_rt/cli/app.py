@@ -36,7 +36,7 @@ def root(
 
 def register() -> None:
     """Attach every command. The modules import nothing heavy at their top."""
-    from . import bench, config, demo, distill, doctor, eval, export, info, process, record, train, view
+    from . import bench, calibrate, config, demo, distill, doctor, eval, export, info, process, record, train, view
 
     app.command()(demo.demo)
     app.command()(view.view)
@@ -49,6 +49,7 @@ def register() -> None:
     app.command()(export.export)
     app.command()(info.info)
     app.command()(doctor.doctor)
+    app.add_typer(calibrate.app, name="calibrate")
     app.add_typer(config.app, name="config")
 
 

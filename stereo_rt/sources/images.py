@@ -117,7 +117,12 @@ def list_images(path: str) -> list[Path]:
         raise SourceError(f"{show(path)}: cannot be listed ({e.strerror}); look with: ls -ld {show(path)}") from None
     if not found:
         raise SourceError(f"{show(path)}: no image fits this folder or pattern; look with: ls {show(str(Path(path).parent))}")
-    return sorted(found, key=lambda f: [int(p) if p.isdecimal() else p for p in re.split(r"([0-9]+)", f.name)])
+    return in_order(found)
+
+
+def in_order(files: list[Path]) -> list[Path]:
+    """The files sorted by name, numbers in it by their value."""
+    return sorted(files, key=lambda f: [int(p) if p.isdecimal() else p for p in re.split(r"([0-9]+)", f.name)])
 
 
 def _matching(place: Path) -> list[Path]:
