@@ -204,10 +204,7 @@ class Built:
 def _hold_types(trt: Any, definition: Any) -> None:
     """Versions 8 take the types of a graph for hints: ask for each layer's own, so that the FP32 islands stay FP32."""
     for layer in (definition.get_layer(i) for i in range(definition.num_layers)):
-        tensors = [layer.get_input(i) for i in range(layer.num_inputs)] + [
-            layer.get_output(i) for i in range(layer.num_outputs)
-        ]
-        types = {tensor.dtype for tensor in tensors if tensor is not None}
+        types = tensor_types(layer)
         if layer.type in (trt.LayerType.CAST, trt.LayerType.CONSTANT, trt.LayerType.SHAPE):
             continue
         for kind in (trt.float32, trt.float16):
@@ -244,7 +241,8 @@ def _new_log(trt: Any) -> Any:
 
         @contextmanager
         def collecting(self) -> Iterator[list[str]]:
-            self.errors = errors = []
+            errors: list[str] = []
+            self.errors = errors
             try:
                 yield errors
             finally:

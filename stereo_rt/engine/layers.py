@@ -37,10 +37,7 @@ def layers(trt: Any, definition: Any) -> Layers:
         kind = layer.type.name
         if kind.startswith("PLUGIN"):
             plugins.append(layer.name)
-        tensors = [layer.get_input(i) for i in range(layer.num_inputs)] + [
-            layer.get_output(i) for i in range(layer.num_outputs)
-        ]
-        types = {tensor.dtype for tensor in tensors if tensor is not None}
+        types = tensor_types(layer)
         if kind in _CARRY:
             continue
         if trt.float32 in types:
