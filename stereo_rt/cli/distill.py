@@ -66,13 +66,32 @@ def distill(
     deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     if teacher == "self" and init is None:
         raise UsageError("--teacher self labels with the student's own first weights; name them with --init NAME|FILE.onnx")
+    if steps != 0:  # seen before hours of labelling, as is a recipe that is wrong
+        try:
+            import safetensors  # noqa: F401
+            import torch  # noqa: F401
+        except ImportError:
+            raise MissingExtra("distillation", "train") from None
     # As in train: threads that spin between small operations cost more than they compute.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from ..matchers.models import find_model
     from ..training.labels import LabelRules, LabelStore, label_sources
-    from ..training.teachers import FINER, open_teacher
+    from ..training.recipe import load_recipe
+    from ..training.teachers import FINER, network_of, open_teacher
 
     named = f"{FINER}{init}" if teacher == "self" else teacher
     labels = out / LABELS
+    settings: dict[str, Any] = {
+        "steps": steps or None,
+        "batch": batch,
+        "init": init and (Path(init) if Path(init).exists() else find_model(init).path).resolve(),
+        "distill.labels": [str(labels)],
+        "distill.batch": batch,
+        "distill.teacher": network_of(named) if steps != 0 else None,
+    }
+    if not synthetic:
+        settings |= {"data.folders": [str(labels)], "data.share": 1.0}
+    recipe = load_recipe(student, overrides or (), settings)
     if pairs:
         if os.environ.get("WORLD_SIZE", "1") != "1":
             raise UsageError("one process labels: run this with --steps 0 first, and then torchrun without --pairs")
@@ -92,28 +111,9 @@ def distill(
         raise UsageError(f"{labels}: holds no labels yet; name what the teacher is to label with --pairs SOURCE")
     if steps == 0:
         return
-    try:
-        import safetensors  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingExtra("distillation", "train") from None
-    from ..matchers.models import find_model
     from ..training.parallel import crew
-    from ..training.recipe import load_recipe
     from ..training.session import Plan, run_training
-    from ..training.teachers import network_of
 
-    settings: dict[str, Any] = {
-        "steps": steps,
-        "batch": batch,
-        "init": init and (Path(init) if Path(init).exists() else find_model(init).path).resolve(),
-        "distill.labels": [str(labels)],
-        "distill.batch": batch,
-        "distill.teacher": network_of(named),
-    }
-    if not synthetic:
-        settings |= {"data.folders": [str(labels)], "data.share": 1.0}
-    recipe = load_recipe(student, overrides or (), settings)
     with crew(cfg.match.device) as mates:
         plan = Plan(out / RUN, resume, deadline)
         signum = run_training(recipe, plan, mates, say=typer.echo if mates.leads else lambda line: None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .. import paths
 from ..config import Fraction, Section, Size, overridden, read_tree, validated
@@ -70,6 +70,12 @@ class SceneRecipe(Section):
     fresh: Count = 1
     max_disparity_px: Annotated[float, Field(ge=16)] = 192.0
     textures: Path | None = None
+
+    @model_validator(mode="after")
+    def _pool_holds_the_fresh(self) -> SceneRecipe:
+        if self.fresh > self.pool:
+            raise ValueError(f"the pool of {self.pool} cannot hold {self.fresh} fresh scenes")
+        return self
 
 
 class DataRecipe(Section):

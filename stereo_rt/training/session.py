@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from ..devices import make_deterministic
+from ..errors import ConfigError
 from ..nets import build
+from ..nets.predictions import StereoNet
 from .chance import mixed_seed
 from .distillation import build_distillation
 from .folder import RunFolder
@@ -49,6 +52,12 @@ def run_training(recipe: Recipe, plan: Plan, crew: Crew, say: Callable[[str], No
     make_deterministic(crew.device)
     torch.manual_seed(mixed_seed(recipe.seed))
     net = build(recipe.network).to(crew.device)
+    step = cast(StereoNet, net).multiple_px
+    if any(side % step or side < 2 * step for side in recipe.size):
+        raise ConfigError(
+            f"crops of {recipe.size[0]}x{recipe.size[1]} do not fit {recipe.network}: choose multiples of {step}, "
+            f"at least {2 * step}, with --set size=WxH"
+        )
     stream = build_stream(recipe, crew)
     extra = build_distillation(recipe, net, crew)
     habits = Habits.usual(recipe)
