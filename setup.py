@@ -30,8 +30,8 @@ EXTRAS = {
     "mcap": ["mcap>=1.6", "mcap-ros2-support>=0.6"],
     "bag": ["rosbags>=0.10"],
     "train": ["torch>=2.2", "onnx>=1.15", "safetensors>=0.4"],
-    "tensorrt": ["tensorrt>=8.6", "pycuda>=2022.2"],
-    "rtx": ["tensorrt-rtx>=1.0"],
+    "tensorrt": ["tensorrt>=8.6", "pycuda>=2022.2", "onnx>=1.15"],
+    "rtx": ["tensorrt-rtx>=1.0", "onnx>=1.15"],
 }
 EXTRAS["view"] = [*EXTRAS["web"], *EXTRAS["window"], *EXTRAS["video"]]
 EXTRAS["dev"] = [

@@ -36,7 +36,7 @@ def root(
 
 def register() -> None:
     """Attach every command. The modules import nothing heavy at their top."""
-    from . import bench, calibrate, config, demo, distill, doctor, eval, export, info, process, record, train, view
+    from . import bench, build, calibrate, config, demo, distill, doctor, eval, export, info, process, record, train, view
 
     app.command()(demo.demo)
     app.command()(view.view)
@@ -47,6 +47,7 @@ def register() -> None:
     app.command()(train.train)
     app.command()(distill.distill)
     app.command()(export.export)
+    app.command()(build.build)
     app.command()(info.info)
     app.command()(doctor.doctor)
     app.add_typer(calibrate.app, name="calibrate")

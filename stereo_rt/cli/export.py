@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -35,13 +36,8 @@ def export(
     """Write a network as ONNX and check on rendered pairs that it still gives the same answers."""
     if out.suffix != ".onnx":
         raise UsageError(f"-o {out}: the file's name must end in .onnx")
-    wanted = None if size is None else _pixels(size)
-    try:
-        import onnx  # noqa: F401
-        import safetensors  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingExtra("export", "train") from None
+    wanted = None if size is None else pixels(size)
+    _need_packages()
     from ..engine.export import export_checked
     from ..engine.origin import made_up, open_origin
 
@@ -54,7 +50,29 @@ def export(
     typer.echo(f"{out}: {origin.facts['name']}, {grid[0]}x{grid[1]}, {precision.value}, {out.stat().st_size / 1e6:.1f} MB")
 
 
-def _pixels(text: str) -> tuple[int, int]:
+def export_resized(what: str, out: Path, size: tuple[int, int], say: Callable[[str], None]) -> None:
+    """A trained network for inputs of another (width, height), in FP32. Raises UsageError for one that does not fit."""
+    _need_packages()
+    from ..engine.export import export_checked
+    from ..engine.origin import open_origin
+
+    origin = open_origin(what)
+    try:
+        export_checked(origin.net, out, size, origin.facts, say=say)
+    except ValueError as e:
+        raise UsageError(f"--size {e}") from None
+
+
+def _need_packages() -> None:
+    try:
+        import onnx  # noqa: F401
+        import safetensors  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError:
+        raise MissingExtra("export", "train") from None
+
+
+def pixels(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal()):
         raise UsageError(f"--size {text}: is not WIDTHxHEIGHT, such as 640x480")

@@ -117,10 +117,10 @@ def ensure(
         try:
             with open_engine(entry) as run:
                 return judge(entry, model, run, gpu, cache, say)
-        except CheckFailed as e:
+        except CheckFailed:
             if precision == "fp32":
                 raise
-            say(f"{e}; building in fp32 instead")
+            say("that is too far apart; building in fp32 instead")
     return ensure(
         model, flavour, gpu=gpu, precision="fp32", targets=targets, cache=cache, open_engine=open_engine, say=say, show=show
     )
@@ -147,7 +147,8 @@ def judge(
         cache.remove(entry)
         raise CheckFailed(
             f"{model.name}: its {key.precision} engine on {gpu.name} differs too much from ONNX Runtime in FP32 ({parity}; "
-            f"allowed are {LIMITS}) and was removed" + ("; use --backend onnx" if key.precision == "fp32" else "")
+            f"allowed are {LIMITS}) and was removed; "
+            + ("use --backend onnx" if key.precision == "fp32" else f"build {_command(model, key.flavour, 'fp32')}")
         )
     try:
         return cache.judged(entry, parity)
@@ -165,8 +166,7 @@ def find_engine(
     """
     cache = cache or EngineCache()
     wanted = Wanted(model.sha256, flavour.name, flavour.version, gpu, precision)
-    named = _argument(model)
-    entries = [e for e in cache.entries() if e.sidecar.key.onnx_sha256 == model.sha256 or e.sidecar.model == named]
+    entries = [e for e in cache.entries() if e.sidecar.key.onnx_sha256 == model.sha256 or e.sidecar.model == _argument(model)]
     problems = []
     for entry in sorted(entries, key=lambda e: (len(wanted.differences(e.sidecar.key)), e.sidecar.key.precision)):
         problem = _problem(entry, wanted, model)
@@ -174,8 +174,7 @@ def find_engine(
             return entry
         problems.append(problem)
     reason = f"no engine of {model.name} fits here ({problems[0]})" if problems else f"there is no engine of {model.name} yet"
-    choice = f" --precision {precision}" if precision else ""
-    raise ModelError(f"{reason}; build it with: stereo-rt build {named} --flavour {flavour.name}{choice}")
+    raise ModelError(f"{reason}; build {_command(model, flavour.name, precision)}")
 
 
 def _problem(entry: Entry, wanted: Wanted, model: ModelFile) -> str | None:
@@ -259,9 +258,12 @@ def _interruptible(work: Callable[[], Built], phases: Phases, stoppable: bool, t
 
 def _to_judge(entry: Entry, gpu: Gpu | None, open_engine: Open | None) -> bool:
     """Whether the gate can and should run: it has not, on this GPU, and the engine is for it."""
-    if gpu is None or open_engine is None or not entry.sidecar.key.runs_on(gpu):
-        return False
-    return entry.sidecar.parity is None or entry.sidecar.parity.gpu != gpu.name
+    return gpu is not None and open_engine is not None and entry.sidecar.key.runs_on(gpu) and not entry.sidecar.judged_on(gpu)
+
+
+def _command(model: ModelFile, flavour: str, precision: str | None) -> str:
+    choice = f" --precision {precision}" if precision else ""
+    return f"it with: stereo-rt build {_argument(model)} --flavour {flavour}{choice}"
 
 
 def _argument(model: ModelFile) -> str:

@@ -36,7 +36,7 @@ class Key:
     def machine(self) -> str:
         """What it is for, in words."""
         capabilities = ", ".join(t.replace("+", " and later") for t in self.targets)
-        return f"{self.gpu or 'any GPU'} (compute capability {capabilities})"
+        return f"{self.gpu} (compute capability {capabilities})" if self.gpu else f"GPUs of compute capability {capabilities}"
 
     def runs_on(self, gpu: Gpu) -> bool:
         if self.gpu is not None:

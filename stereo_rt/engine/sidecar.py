@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..atomic import write_bytes
 from .gate import Parity
+from .gpu import Gpu
 from .key import Key
 from .layers import Layers
 
@@ -24,7 +25,7 @@ class Tensor:
 class Sidecar:
     """model: as it was asked for, a shipped name or a file. input: what the engine does to pixels by itself.
 
-    parity: None until a GPU has run the gate (gate.py). built_at: UTC, ISO 8601. memory_bytes: as the builder said.
+    parity: what the gate measured (gate.py); None, not run, until there was a GPU. built_at: UTC, ISO 8601. memory_bytes: as the builder said.
     """
 
     model: str
@@ -40,6 +41,10 @@ class Sidecar:
     parity: Parity | None
     build_s: float
     built_at: str
+
+    def judged_on(self, gpu: Gpu) -> bool:
+        """The gate has passed the engine on this GPU; built for many, it still has to on each."""
+        return self.parity is not None and self.parity.gpu == gpu.name
 
 
 _JSON = TypeAdapter(Sidecar)
