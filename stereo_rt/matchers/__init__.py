@@ -2,25 +2,60 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
+from importlib.util import find_spec
 
 from ..config import MatchConfig
-from ..errors import ModelError
+from ..errors import StereoError
 from .base import Matcher, MatcherSpec
 
 __all__ = ["Matcher", "MatcherSpec", "create_matcher"]
 
+log = logging.getLogger(__name__)
 _BACKENDS = {
-    "auto": ("onnx", "OnnxMatcher"),
     "onnx": ("onnx", "OnnxMatcher"),
+    "tensorrt": ("tensorrt", "TensorRTMatcher"),
     "torch": ("torch", "TorchMatcher"),
     "sgbm": ("sgbm", "SgbmMatcher"),
 }
 
 
 def create_matcher(match: MatchConfig) -> Matcher:
-    """The matcher that the settings ask for. Raises ModelError, MissingExtra."""
-    if match.backend not in _BACKENDS:
-        raise ModelError(f"the {match.backend} backend is not part of this version; use --backend onnx")
+    """The matcher that the settings ask for. Raises ModelError, MissingExtra; CheckFailed for an engine that is not used."""
+    if match.backend == "auto":
+        return _automatic(match)
     module, name = _BACKENDS[match.backend]
     return getattr(import_module(f".{module}", __name__), name)(match)
+
+
+def _automatic(match: MatchConfig) -> Matcher:
+    """TensorRT where an engine for exactly this network and GPU is at hand, else ONNX Runtime."""
+    reason = _why_not_tensorrt(match.device)
+    if reason is None:
+        try:
+            return create_matcher(match.model_copy(update={"backend": "tensorrt"}))
+        except StereoError as e:
+            log.warning("%s; until then ONNX Runtime does it", e)
+    else:
+        log.info("ONNX Runtime matches, not TensorRT: %s", reason)
+    return create_matcher(match.model_copy(update={"backend": "onnx"}))
+
+
+def _why_not_tensorrt(device: str) -> str | None:
+    """What is missing for it, found without loading anything; None when all is there."""
+    from ..engine.cuda import device_index
+    from ..engine.flavour import available
+    from ..engine.gpu import find_gpu
+
+    if device == "cpu":
+        return "the device is the CPU"
+    try:
+        index = device_index(device)
+    except StereoError as e:
+        return str(e)
+    if (gpu := find_gpu(index)) is None:
+        return "there is no NVIDIA GPU here"
+    if not available():
+        return f"it is not installed, and {gpu.name} could use it: pip install 'stereo_rt[tensorrt]'"
+    return None if find_spec("pycuda") else f"PyCUDA is not installed, and {gpu.name} could use it: pip install pycuda"

@@ -13,7 +13,7 @@ from .base import MatcherSpec
 from .cores import usable_cores
 from .grid import Grid
 from .models import find_model
-from .tensors import clean_outputs, fill_input
+from .tensors import clean_outputs
 
 if TYPE_CHECKING:
     import torch
@@ -31,9 +31,11 @@ class NetMatcher:
     def __init__(
         self, net: StereoNet, size: tuple[int, int], device: torch.device, name: str, sha256: str | None = None
     ) -> None:
+        import torch
+
         self.net, self._device = net, device
         width, height = size
-        self._inputs = [np.empty((1, 3, height, width), np.float32) for _ in range(2)]
+        self._pixels = torch.empty((2, 1, height, width, 3), dtype=torch.uint8, pin_memory=device.type == "cuda")
         self.spec = MatcherSpec(
             name=name,
             backend="torch",
@@ -52,11 +54,9 @@ class NetMatcher:
 
     def enter(self, left: np.ndarray, right: np.ndarray) -> tuple[Tensor, Tensor]:
         """What the network takes for this pair: two (1, 3, height, width) tensors on its device."""
-        import torch
-
-        for image, tensor in zip((left, right), self._inputs, strict=True):
-            fill_input(self._grid(left).enter(image), tensor)
-        left_rgb, right_rgb = (torch.from_numpy(t).to(self._device) for t in self._inputs)
+        for image, pixels in zip((left, right), self._pixels, strict=True):
+            self._grid(left).enter_into(image, pixels[0].numpy())
+        left_rgb, right_rgb = (_normalised(pixels.to(self._device)) for pixels in self._pixels)
         return left_rgb, right_rgb
 
     def leave(self, left: np.ndarray, disparity_px: Tensor, confidence: Tensor) -> Disparity:
@@ -65,11 +65,16 @@ class NetMatcher:
         return self._grid(left).leave(*clean_outputs(*maps))
 
     def _grid(self, image: np.ndarray) -> Grid:
-        height, width = self._inputs[0].shape[2:]
+        height, width = self._pixels.shape[2:4]
         return Grid((image.shape[1], image.shape[0]), (width, height))
 
     def close(self) -> None:
         del self.net
+
+
+def _normalised(pixels: Tensor) -> Tensor:
+    """matchers/tensors.py: fill_input, on the device. (1, H, W, 3) uint8 BGR -> (1, 3, H, W) float32 RGB in [0, 1]."""
+    return pixels.flip(-1).permute(0, 3, 1, 2).contiguous().float() * (1 / 255)
 
 
 class TorchMatcher(NetMatcher):
