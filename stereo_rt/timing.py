@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -19,6 +19,13 @@ def percentiles(values_ms: list[float]) -> dict[str, float]:
         return {}
     q = np.percentile(values_ms, PERCENTILES)
     return {f"p{p}": float(v) for p, v in zip(PERCENTILES, q, strict=True)} | {"max": float(max(values_ms))}
+
+
+def timed_ms(work: Callable[[], object]) -> float:
+    """Milliseconds that a call takes."""
+    start_ns = time.perf_counter_ns()
+    work()
+    return (time.perf_counter_ns() - start_ns) / 1e6
 
 
 class StageTimer:

@@ -41,3 +41,12 @@ class Matcher(Protocol):
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Disparity: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class NetworkTimer(Protocol):
+    """What a matcher offers as well when it can time its network by itself."""
+
+    def network_ms(self, repeats: int) -> list[float]:
+        """Milliseconds of each of `repeats` runs on inputs that lie ready: no resizing, no conversion, no copies."""
+        ...

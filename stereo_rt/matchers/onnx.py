@@ -11,6 +11,7 @@ import numpy as np
 from ..config import MatchConfig
 from ..errors import ModelError
 from ..frames import Disparity
+from ..timing import timed_ms
 from .base import MatcherSpec
 from .cores import usable_cores
 from .grid import Grid
@@ -56,6 +57,10 @@ class OnnxMatcher:
         fill_input(grid.enter(right), self._inputs[self._io.right])
         maps = [m.reshape(self._io.height, self._io.width) for m in self._session.run(self._outputs, self._inputs)]
         return grid.leave(*clean_outputs(maps[0], maps[1] if len(maps) > 1 else None))
+
+    def network_ms(self, repeats: int) -> list[float]:
+        """See NetworkTimer. On a GPU this includes ONNX Runtime's own copies."""
+        return [timed_ms(lambda: self._session.run(self._outputs, self._inputs)) for _ in range(repeats)]
 
     def close(self) -> None:
         self._inputs.clear()

@@ -1,6 +1,7 @@
-"""The built-in stereo camera: a rendered moving room whose geometry is known exactly.
+"""The built-in stereo camera: a rendered scene whose geometry is known exactly.
 
-    synthetic://room?width=640&height=480&fps=30&frames=300&seed=0
+    synthetic://room?width=640&height=480&fps=30&frames=300&seed=0      a moving room
+    synthetic://wall?distance_m=2                                       a flat wall, and a rig that stands still
 
 option       default   meaning
 width        640       of one eye, px (else capture.width)
@@ -13,6 +14,7 @@ baseline_m   0.12      distance between the eyes
 noise        1.5       standard deviation of the sensor noise in grey levels
 live         0         1: a camera on the wall clock, which skips frames nobody waited for; 0: a recording
 cycle        0         N: render N frames once, then repeat them from memory; the motion closes without a seam
+distance_m   2         of the wall, from the left eye to its nearest point
 vertical_px  0         shifts the right rectified image down, as a poor calibration would; the truth is unaware of it
 """
 
@@ -39,16 +41,19 @@ from .rendering.raster import texture_levels
 from .rendering.scene import Scene
 from .rendering.surfaces import Surfaces
 from .rendering.truth import GroundTruth, ground_truth, left_view
+from .rendering.wall import Wall
 from .uri import SourceUri, show
 
 NOISE_MARGIN_PX = 64
 MEMORY_BYTES = 2_000_000_000
+WALL_M = 2.0
 
 
 class SyntheticCamera:
     """A Source whose every frame is a function of its index, in any order, and whose truth can be asked for.
 
-    size: (width, height) of one eye. frames: length, None for no end. The other arguments are the options above.
+    size: (width, height) of one eye. frames: length, None for no end. distance_m: of the wall, None for the room.
+    The other arguments are the options above.
     calibration: the RectifiedRig of the images, or the StereoRig of raw ones.
     """
 
@@ -66,6 +71,7 @@ class SyntheticCamera:
         vertical_px: float = 0.0,
         realtime: bool = False,
         name: str = "synthetic://room",
+        distance_m: float | None = None,
     ) -> None:
         self.name, self.size, self.length, self.live = name, size, frames, live
         self.fps: float | None = fps
@@ -73,7 +79,8 @@ class SyntheticCamera:
         self.calibration: StereoRig | RectifiedRig | None = rig
         self._rig, self._fps, self._cycle = rig, fps, cycle
         self._eyes = raw_eyes(rig) if isinstance(rig, StereoRig) else rectified_eyes(rig, vertical_px)
-        self._scene = Scene(seed, cycle / fps if cycle else None)
+        period_s = cycle / fps if cycle else None
+        self._scene = Scene(seed, period_s) if distance_m is None else Wall(distance_m, seed)
         self._noise = _Noise(size, noise, seed)
         self._clock = FrameClock(skips=live) if live or realtime else None
         self._next, self._ended = 0, False
@@ -153,16 +160,22 @@ class Options(BaseModel):
     live: bool = False
     cycle: Annotated[int, Field(ge=0)] = 0
     vertical_px: Annotated[float, Field(ge=-50, le=50)] = 0.0
+    distance_m: Annotated[float, Field(ge=0.2, le=100)] | None = None
 
 
 def open_synthetic(uri: SourceUri, capture: CaptureConfig, realtime: bool) -> SyntheticCamera:
     """The camera that a synthetic:// address asks for. Raises SourceError for an unknown scene, option or value."""
-    if uri.paths != ("room",):
-        raise SourceError(f"{show(uri.text)}: the only scene is synthetic://room")
+    if uri.paths not in (("room",), ("wall",)):
+        raise SourceError(f"{show(uri.text)}: the scenes are synthetic://room and synthetic://wall")
     try:
         options = Options.model_validate(dict(uri.options))
     except ValidationError as e:
         raise SourceError(f"{show(uri.text)}: {_sentence(e)}") from None
+    wall = uri.paths == ("wall",)
+    if options.distance_m is not None and not wall:
+        raise SourceError(
+            f"{show(uri.text)}: distance_m is of the wall; take synthetic://wall?distance_m={options.distance_m:g}"
+        )
     width, height = options.width or capture.width or 640, options.height or capture.height or 480
     if options.cycle * width * height * 6 > MEMORY_BYTES:
         raise SourceError(f"{show(uri.text)}: a cycle of {options.cycle} frames takes more than 2 GB; choose a shorter one")
@@ -180,6 +193,7 @@ def open_synthetic(uri: SourceUri, capture: CaptureConfig, realtime: bool) -> Sy
         options.vertical_px,
         realtime,
         uri.text,
+        (options.distance_m or WALL_M) if wall else None,
     )
 
 
