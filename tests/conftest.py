@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from stereo_rt.engine.gpu import Gpu, find_gpu
 
 # Threads that spin between small operations take the cores from the processes under test.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -35,6 +38,15 @@ def shared_data() -> Path:
     if not data.is_dir():
         pytest.skip("the real data is not on this machine")
     return data
+
+
+@pytest.fixture(scope="session")
+def gpu() -> Gpu:
+    """The NVIDIA GPU here, with PyCUDA to run engines on it; skips where either is absent."""
+    found = find_gpu()
+    if found is None or not find_spec("pycuda"):
+        pytest.skip("there is no NVIDIA GPU here, or no PyCUDA")
+    return found
 
 
 @pytest.fixture(autouse=True)

@@ -36,7 +36,7 @@ def _automatic(match: MatchConfig) -> Matcher:
         try:
             return create_matcher(match.model_copy(update={"backend": "tensorrt"}))
         except StereoError as e:
-            log.warning("%s; until then ONNX Runtime does it", e)
+            log.warning("%s; ONNX Runtime is used instead", e)
     else:
         log.info("ONNX Runtime matches, not TensorRT: %s", reason)
     return create_matcher(match.model_copy(update={"backend": "onnx"}))
