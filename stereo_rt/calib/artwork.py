@@ -32,8 +32,8 @@ class Artwork:
             centre, radius = self.circles[:, :2], self.circles[:, 2:]
             boxes.append(np.column_stack([centre - radius, centre + radius]))
         box = np.concatenate(boxes)
-        left, top, right, bottom = (*box[:, :2].min(axis=0), *box[:, 2:].max(axis=0))
-        return float(left), float(top), float(right), float(bottom)
+        (left, top), (right, bottom) = box[:, :2].min(axis=0).tolist(), box[:, 2:].max(axis=0).tolist()
+        return left, top, right, bottom
 
 
 def artwork(board: Board) -> Artwork:

@@ -12,6 +12,9 @@ from .boards import Board
 LEAST_POINTS = 6
 """Of a board that may be seen in part; fewer hold no pose worth having."""
 SUBPIX_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-4)
+NEIGHBOURS = 12
+OFF_PX = 4.0
+"""A marker's corner this far from where it and its neighbours say it should be is a mistake, whatever the lens."""
 KALIBR_BORDER = 2
 """Kalibr prints its tags with a black border of two cells; most others take one."""
 
@@ -34,10 +37,11 @@ def detect(board: Board, image: np.ndarray, *, quick: bool = False) -> Detection
     """The board in an (H, W) or (H, W, 3) uint8 image; None when it is not seen (chessboard and circles: not wholly).
 
     A board that looks the same upside down (a chessboard with both sides odd or both even) is taken the way up that it
-    seems to have; same_way_up makes two eyes agree. quick: give up sooner on an image without a chessboard, for live use.
+    seems to have; same_way_up makes two eyes agree. quick: spend less on an image in which it is not
+    easily seen, for live use.
     """
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    found = _chessboard(board, grey, quick) if board.kind == "chessboard" else MARKED[board.kind](board, grey)
+    found = DETECTORS[board.kind](board, grey, quick)
     if found is None:
         return None
     ids, corners = found
@@ -93,17 +97,29 @@ def _chessboard(board: Board, grey: np.ndarray, quick: bool) -> Found:
     found, corners = cv2.findChessboardCorners(grey, (board.columns, board.rows), flags=flags)
     if not found:
         return None
-    grid = _refined(grey, corners.reshape(-1, 2)).reshape(board.rows, board.columns, 2)
-    return np.arange(board.columns * board.rows), _upright(board, grid, grey)
+    ids = np.arange(len(corners))
+    corners = _refined(grey, corners.reshape(-1, 2), _radii(board, ids, corners.reshape(-1, 2)))
+    return ids, _upright(board, corners.reshape(board.rows, board.columns, 2), grey)
 
 
-def _refined(grey: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Each corner at its saddle point, from a window as large as its neighbours leave room for."""
-    radii = np.clip(np.rint(0.4 * _nearest_px(corners)), 3, 6).astype(int)
-    refined = corners.copy()
+def _radii(board: Board, ids: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """(n,) radius in px of the window around each corner that holds its own edges only, however it is foreshortened."""
+    plane = board.points_m[ids, :2]
+    between_m = np.linalg.norm(plane[:, None] - plane, axis=-1)
+    np.fill_diagonal(between_m, np.inf)
+    between_px = np.linalg.norm(corners[:, None] - corners, axis=-1)
+    near = between_m < 1.5 * between_m.min(axis=1, keepdims=True)
+    px_per_m = np.where(near, between_px / between_m, np.inf).min(axis=1)
+    room_m, least = (0.4 * board.square_m, 3) if board.marker_m is None else (0.5 * (board.square_m - board.marker_m), 2)
+    return np.clip(np.rint(room_m * px_per_m), least, 6).astype(int)
+
+
+def _refined(grey: np.ndarray, corners: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """(n, 2) float32: each corner at its saddle point."""
+    refined = corners.astype(np.float32)
     for radius in np.unique(radii):
         some = radii == radius
-        refined[some] = cv2.cornerSubPix(grey, corners[some], (int(radius), int(radius)), (-1, -1), SUBPIX_STOP)
+        refined[some] = cv2.cornerSubPix(grey, refined[some], (int(radius), int(radius)), (-1, -1), SUBPIX_STOP)
     return refined
 
 
@@ -127,33 +143,80 @@ def _cell_level(grey: np.ndarray, grid: np.ndarray, row: int, column: int) -> fl
     return float(np.median(grey[at[:, 1].clip(0, grey.shape[0] - 1), at[:, 0].clip(0, grey.shape[1] - 1)]))
 
 
-def _charuco(board: Board, grey: np.ndarray) -> Found:
+def _charuco(board: Board, grey: np.ndarray, quick: bool) -> Found:
     assert board.marker_m is not None
     layout = cv2.aruco.CharucoBoard((board.columns, board.rows), board.square_m, board.marker_m, board.markers)
-    corners, ids, _, _ = cv2.aruco.CharucoDetector(layout).detectBoard(grey)
-    if ids is None or len(ids) < LEAST_POINTS:
-        return None
-    return ids.ravel().astype(int), corners
+    detector = cv2.aruco.CharucoDetector(layout)
+    seen: dict[int, np.ndarray] = {}
+    for scale in _scales(grey, quick):
+        corners, ids, _, _ = detector.detectBoard(_enlarged(grey, scale))
+        if ids is not None:
+            found = (corners.reshape(-1, 2) + 0.5) / scale - 0.5
+            seen |= dict(zip(ids.ravel().tolist(), found, strict=True))
+        if len(seen) == len(board.points_m):
+            break
+    return _settled(board, grey, seen)
 
 
-def _aprilgrid(board: Board, grey: np.ndarray) -> Found:
+def _aprilgrid(board: Board, grey: np.ndarray, quick: bool) -> Found:
+    parameters = cv2.aruco.DetectorParameters()
+    parameters.minMarkerPerimeterRate = 0.01
+    seen: dict[int, np.ndarray] = {}
     for border in (KALIBR_BORDER, 1):
-        parameters = cv2.aruco.DetectorParameters()
         parameters.markerBorderBits = border
-        parameters.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_SUBPIX
-        tags, tag_ids, _ = cv2.aruco.ArucoDetector(board.markers, parameters).detectMarkers(grey)
-        known = (
-            [] if tag_ids is None else [(t, c) for t, c in zip(tag_ids.ravel(), tags, strict=True) if t < board.marker_count]
-        )
-        if len(known) * 4 >= LEAST_POINTS:
-            ids = np.concatenate([4 * int(tag) + np.arange(4) for tag, _ in known])
-            return ids, np.concatenate([corners.reshape(4, 2) for _, corners in known])
-    return None
+        detector = cv2.aruco.ArucoDetector(board.markers, parameters)
+        for scale in _scales(grey, quick):
+            tags, ids, _ = detector.detectMarkers(_enlarged(grey, scale))
+            for tag, corners in zip([] if ids is None else ids.ravel().tolist(), tags, strict=True):
+                if tag < board.marker_count:
+                    seen |= {4 * tag + k: (corner + 0.5) / scale - 0.5 for k, corner in enumerate(corners.reshape(4, 2))}
+        if seen:
+            break
+    return _settled(board, grey, seen)
 
 
-def _circles(board: Board, grey: np.ndarray) -> Found:
+def _scales(grey: np.ndarray, quick: bool) -> tuple[int, ...]:
+    """OpenCV reads small markers, and places their corners, better in an image enlarged."""
+    return (1,) if quick or max(grey.shape) > 2000 else (1, 2)
+
+
+def _enlarged(grey: np.ndarray, scale: int) -> np.ndarray:
+    return grey if scale == 1 else cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+
+
+def _settled(board: Board, grey: np.ndarray, seen: dict[int, np.ndarray]) -> Found:
+    """The corners refined, without those that do not lie among their neighbours as they do on the board.
+
+    A tag whose corners touch black squares is found a few pixels too large or too small. Its neighbours are so in other
+    directions: refinement starts from where all those nearby agree that the corner is.
+    """
+    if len(seen) < LEAST_POINTS:
+        return None
+    ids = np.array(sorted(seen))
+    rough, plane = np.array([seen[i] for i in ids]), board.points_m[ids, :2]
+    agreed = np.full_like(rough, np.nan)
+    for n, point in enumerate(plane):
+        near = np.argsort(np.linalg.norm(plane - point, axis=1))[:NEIGHBOURS]
+        H, _ = cv2.findHomography(plane[near], rough[near], cv2.RANSAC, OFF_PX)
+        if H is not None:
+            x, y, w = H @ (*point, 1)
+            agreed[n] = x / w, y / w
+    height, width = grey.shape
+    usable = (
+        (np.linalg.norm(agreed - rough, axis=1) < OFF_PX) & (agreed > 0).all(axis=1) & (agreed < (width, height)).all(axis=1)
+    )
+    if usable.sum() < LEAST_POINTS:
+        return None
+    ids, agreed = ids[usable], agreed[usable]
+    radii = _radii(board, ids, agreed)
+    refined = _refined(grey, agreed, radii)
+    fits = np.linalg.norm(refined - agreed, axis=1) < np.minimum(radii, OFF_PX)
+    return (ids[fits], refined[fits]) if fits.sum() >= LEAST_POINTS else None
+
+
+def _circles(board: Board, grey: np.ndarray, quick: bool) -> Found:
     found, centres = cv2.findCirclesGrid(grey, (board.columns, board.rows), flags=cv2.CALIB_CB_ASYMMETRIC_GRID)
     return (np.arange(len(centres)), centres) if found else None
 
 
-MARKED = {"charuco": _charuco, "aprilgrid": _aprilgrid, "circles": _circles}
+DETECTORS = {"chessboard": _chessboard, "charuco": _charuco, "aprilgrid": _aprilgrid, "circles": _circles}
