@@ -23,6 +23,10 @@ def open_source(uri: str, capture: CaptureConfig | None = None, *, realtime: boo
 
 def _open(uri: SourceUri, capture: CaptureConfig, realtime: bool) -> Source:
     # Each kind is imported only when asked for.
+    if uri.kind == "synthetic" and uri.paths == ("board",):
+        from .synthetic_board import open_board
+
+        return open_board(uri, capture, realtime)
     if uri.kind == "synthetic":
         from .synthetic import open_synthetic
 

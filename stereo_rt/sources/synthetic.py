@@ -20,7 +20,6 @@ vertical_px  0         shifts the right rectified image down, as a poor calibrat
 
 from __future__ import annotations
 
-import difflib
 import time
 from typing import Annotated
 
@@ -42,7 +41,7 @@ from .rendering.scene import Scene
 from .rendering.surfaces import Surfaces
 from .rendering.truth import GroundTruth, ground_truth, left_view
 from .rendering.wall import Wall
-from .uri import SourceUri, show
+from .uri import SourceUri, option_error, show
 
 NOISE_MARGIN_PX = 64
 MEMORY_BYTES = 2_000_000_000
@@ -166,11 +165,11 @@ class Options(BaseModel):
 def open_synthetic(uri: SourceUri, capture: CaptureConfig, realtime: bool) -> SyntheticCamera:
     """The camera that a synthetic:// address asks for. Raises SourceError for an unknown scene, option or value."""
     if uri.paths not in (("room",), ("wall",)):
-        raise SourceError(f"{show(uri.text)}: the scenes are synthetic://room and synthetic://wall")
+        raise SourceError(f"{show(uri.text)}: the scenes are synthetic://room, synthetic://wall and synthetic://board")
     try:
         options = Options.model_validate(dict(uri.options))
     except ValidationError as e:
-        raise SourceError(f"{show(uri.text)}: {_sentence(e)}") from None
+        raise SourceError(f"{show(uri.text)}: {option_error(e, Options)}") from None
     wall = uri.paths == ("wall",)
     if options.distance_m is not None and not wall:
         raise SourceError(
@@ -195,16 +194,6 @@ def open_synthetic(uri: SourceUri, capture: CaptureConfig, realtime: bool) -> Sy
         uri.text,
         (options.distance_m or WALL_M) if wall else None,
     )
-
-
-def _sentence(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    key = show(str(problem["loc"][0]))
-    if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, list(Options.model_fields), n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"it takes {', '.join(Options.model_fields)}"
-        return f"the option '{key}' does not exist; {hint}"
-    return f"{key}={show(str(problem['input']))} is wrong: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
 
 
 class _Noise:

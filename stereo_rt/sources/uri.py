@@ -13,7 +13,7 @@ gst://PIPELINE || PIPELINE               gstreamer   as gst-launch-1.0 takes the
 gst://PIPELINE?layout=sbs                gstreamer   pipeline's caps, so two pipelines are separated by a double bar
 rtsp://a,rtsp://b                        rtsp        also rtsps://
 run.mcap, run.bag                        mcap, bag   also left=, right=: the topics of the eyes
-synthetic://room?key=value               synthetic   its options are checked by the synthetic camera
+synthetic://room?key=value               synthetic   its options are checked by the synthetic camera; also synthetic://board
 
 A comma, a question mark or an equals sign inside a file name is understood as long as the file exists.
 """
@@ -26,6 +26,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from pydantic import BaseModel, ValidationError
 
 from ..errors import SourceError
 
@@ -95,6 +97,17 @@ def show(text: str) -> str:
     """The text on one line, short enough for a sentence."""
     line = "".join(c if c.isprintable() else "?" for c in text)
     return line if len(line) <= 120 else f"{line[:117]}..."
+
+
+def option_error(error: ValidationError, options: type[BaseModel]) -> str:
+    """What is wrong with an option of a source, as the end of a sentence."""
+    problem = error.errors()[0]
+    key = show(str(problem["loc"][0]))
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, list(options.model_fields), n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"it takes {', '.join(options.model_fields)}"
+        return f"the option '{key}' does not exist; {hint}"
+    return f"{key}={show(str(problem['input']))} is wrong: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
 
 
 def _synthetic(text: str, rest: str) -> SourceUri:
