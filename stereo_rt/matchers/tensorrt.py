@@ -25,11 +25,12 @@ log = logging.getLogger(__name__)
 class TensorRTMatcher:
     """Runs match.model on match.device: 'auto', 'cuda' or 'cuda:N'. Normalisation and masking happen in the engine.
 
+    trained: False for random weights, which have no accuracy that the parity gate could judge.
     engine_key: hash of all that the engine depends on (engine/key.py).
     Raises ModelError (no engine fits: nothing was loaded yet), MissingExtra, CheckFailed (the parity gate said no).
     """
 
-    def __init__(self, match: MatchConfig) -> None:
+    def __init__(self, match: MatchConfig, *, trained: bool = True) -> None:
         index = device_index(match.device)
         model, gpu = find_model(match.model), find_gpu(index)
         if gpu is None:
@@ -37,7 +38,7 @@ class TensorRTMatcher:
         entry = usable_engine(model, gpu)
         self._engine = LoadedEngine(entry, index)
         try:
-            if entry.sidecar.parity is None or entry.sidecar.parity.gpu != gpu.name:
+            if trained and (entry.sidecar.parity is None or entry.sidecar.parity.gpu != gpu.name):
                 log.info("%s: the first run of this engine on %s; comparing it with ONNX Runtime", model.name, gpu.name)
                 judge(entry, model, self._engine, gpu, say=log.info)
         except BaseException:

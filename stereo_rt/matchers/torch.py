@@ -61,7 +61,7 @@ class NetMatcher:
 
     def leave(self, left: np.ndarray, disparity_px: Tensor, confidence: Tensor) -> Disparity:
         """The network's maps, (1, 1, height, width) each, on the grid of the pair whose left image this is."""
-        maps = (m[0, 0].cpu().numpy() for m in (disparity_px, confidence))
+        maps = (m[0, 0].float().cpu().numpy() for m in (disparity_px, confidence))
         return self._grid(left).leave(*clean_outputs(*maps))
 
     def _grid(self, image: np.ndarray) -> Grid:
