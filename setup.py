@@ -32,12 +32,14 @@ EXTRAS = {
     "train": ["torch>=2.2", "onnx>=1.15", "safetensors>=0.4"],
     "tensorrt": ["tensorrt>=8.6", "pycuda>=2022.2", "onnx>=1.15"],
     "rtx": ["tensorrt-rtx>=1.0", "onnx>=1.15"],
+    "telemetry": ["nvidia-ml-py>=11.525"],
 }
 EXTRAS["view"] = [*EXTRAS["web"], *EXTRAS["window"], *EXTRAS["video"]]
 EXTRAS["dev"] = [
     *EXTRAS["view"],
     *EXTRAS["mcap"],
     *EXTRAS["bag"],
+    *EXTRAS["telemetry"],
     "pytest>=8",
     "pytest-timeout>=2.3",
     "hypothesis>=6.100",
@@ -48,7 +50,7 @@ EXTRAS["dev"] = [
     "setuptools>=70.1",
     "types-PyYAML",
 ]
-EXTRAS["all"] = sorted({p for name in ("view", "mcap", "bag", "train") for p in EXTRAS[name]})
+EXTRAS["all"] = sorted({p for name in ("view", "mcap", "bag", "train", "telemetry") for p in EXTRAS[name]})
 
 
 class BuildWithArtefacts(build_py):

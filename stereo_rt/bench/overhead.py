@@ -20,8 +20,8 @@ from ..sources.memory import MemorySource
 from .loop import WARM_UP, run_loop
 from .report import Overhead
 
-REPEATS = 5
-FRAMES = 200
+REPEATS = 10
+FRAMES = 100
 
 
 class FreeMatcher:

@@ -64,14 +64,15 @@ def _panel(title: str, rows: list[tuple[str, Figures]], top: float, most: float,
         yield _text(LEFT - 10, y + 15, name, anchor="end")
         yield f'<rect x="{LEFT}" y="{y + 4}" width="{max(middle - LEFT, 1):.1f}" height="14" fill="{color}"/>'
         yield f'<path d="M{middle:.1f} {y + 11}H{high:.1f}M{high:.1f} {y + 6}v10" stroke="{color}" stroke-width="1.5"/>'
-        yield f'<path d="M{low:.1f} {y + 4}v14" stroke="{PAPER}" stroke-width="1.5"/>'
+        if low > LEFT + 3:
+            yield f'<path d="M{low:.1f} {y + 4}v14" stroke="{PAPER}" stroke-width="1.5"/>'
         yield _text(max(high, middle) + 6, y + 15, f"{figures['p50']:.3g}", color=QUIET, size=12)
 
 
 def _accuracy(curves: list[tuple[int, MatcherBench]], top: float) -> Iterator[str]:
     """Bad-2 over the share that is kept, a dot a cut: to the left and down is better, as a threshold moves along the line."""
     height, span = 170, WIDTH - LEFT - RIGHT
-    most = max(row.bad2 or 0 for _, run in curves for row in run.accuracy) * 1.1 or 1.0
+    most = max(row.bad2 or 0 for _, run in curves for row in run.accuracy) * 1.2 or 1.0
     bottom = top + HEAD + height
     yield _text(16, top + 14, CAPTION, weight=600)
     for tick in ticks(0, most):
@@ -88,7 +89,7 @@ def _accuracy(curves: list[tuple[int, MatcherBench]], top: float) -> Iterator[st
         yield f'<path d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in dots)}" fill="none" stroke="{color}" stroke-width="2"/>'
         yield from (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>' for x, y in dots)
         x, y = dots[0]
-        yield _text(x + 8, y + 4, run.matcher, color=color, size=12)
+        yield _text(x + 6, y - 8, run.matcher, anchor="end", color=color, size=12)
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", size: int = 13, weight: int = 400, color: str = INK) -> str:

@@ -95,7 +95,7 @@ class MatcherBench:
 
 @dataclass(frozen=True)
 class BenchReport:
-    """One run. reference_ms: of reference.py's fixed work, taken between the parts. load: running processes at the start.
+    """One run. reference_ms: by kind of reference.py's fixed work, taken between the parts. load: of load() at the start.
 
     telemetry: by reading, its min, mean and max during the run. settings: the resolved configuration.
     """
@@ -106,7 +106,7 @@ class BenchReport:
     runs: tuple[MatcherBench, ...]
     peak_memory_mb: float
     overhead: Overhead | None = None
-    reference_ms: Figures = field(default_factory=dict)
+    reference_ms: dict[str, Figures] = field(default_factory=dict)
     load: float | None = None
     telemetry: dict[str, dict[str, float]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)

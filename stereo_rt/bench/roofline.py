@@ -11,6 +11,7 @@ hold whole feature maps (as on large GPUs) can save some of the traffic.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,10 +71,12 @@ def layers_of(file: Path) -> list[Layer]:
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         shapes[value.name] = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
     return [
-        Layer(_macs(node.op_type, *(shapes[name] for name in node.input[:2]), shapes[node.output[0]]), moved)
+        Layer(
+            macs=_macs(node.op_type, shapes[node.input[0]], shapes[node.input[1]], shapes[node.output[0]]),
+            moved=sum(math.prod(shapes[name]) for name in (*node.input, node.output[0])),
+        )
         for node in model.graph.node
-        if node.op_type in ("Conv", "ConvTranspose", "MatMul", "Gemm")
-        for moved in [sum(_count(shapes[name]) for name in (*node.input, node.output[0]))]
+        if node.op_type in ("Conv", "ConvTranspose", "MatMul")
     ]
 
 
@@ -92,7 +95,7 @@ def print_roofline(model: str, console: Console) -> None:
     )
     for device in DEVICES:
         ms = best_ms(layers, device)
-        table.add_row(device.name, f"{device.tflops:g}", f"{device.gb_s:g}", f"{ms:.2f}", f"{1e3 / ms:.0f}", device.source)
+        table.add_row(device.name, f"{device.tflops:g}", f"{device.gb_s:g}", f"{ms:.2f}", f"{1e3 / ms:.0f}")
     console.print(table)
     console.print(
         f"{macs / 1e9:.1f} thousand million multiply-adds and {moved * BYTES / 1e6:.0f} MB a pair, in {len(layers)} layers. "
@@ -103,14 +106,7 @@ def print_roofline(model: str, console: Console) -> None:
 def _macs(kind: str, left: tuple[int, ...], right: tuple[int, ...], out: tuple[int, ...]) -> int:
     """left, right: shapes of the two operands; the second of a convolution is its kernel."""
     if kind == "Conv":
-        return _count(out) * _count(right[1:])
+        return math.prod(out) * math.prod(right[1:])
     if kind == "ConvTranspose":
-        return _count(left) * _count(right[1:])
-    return _count(out) * left[-1]
-
-
-def _count(shape: Sequence[int]) -> int:
-    product = 1
-    for n in shape:
-        product *= n
-    return product
+        return math.prod(left) * math.prod(right[1:])
+    return math.prod(out) * left[-1]

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .compare import Comparison
+from .reference import KINDS
 from .report import BenchReport, Figures, MatcherBench
 from .wall import WallFigures
 
@@ -18,6 +19,8 @@ def print_report(report: BenchReport, console: Console) -> None:
     m = report.machine
     packages = ("onnxruntime", "tensorrt", "tensorrt_rtx", "torch", "opencv", "nvidia_driver", "cuda_driver")
     console.print(f"{m['gpu'] or m['cpu']}, {m['cores']} cores, load {report.load or 0:.1f}; " + _size(report))
+    if (report.load or 0) > m["cores"]:
+        console.print("more processes than cores wanted to run: the figures are upper bounds", style="yellow")
     console.print(", ".join(f"{name} {m[name]}" for name in packages if name in m), style="dim")
     for run in report.runs:
         console.print(_timings(run))
@@ -63,7 +66,10 @@ def print_comparison(found: Comparison, limit: float, console: Console) -> None:
     if found.versions:
         console.print("also different: " + "; ".join(found.versions))
     if found.unsteady:
-        console.print(f"the machine itself took {found.reference:.2f} times as long for the reference work as before")
+        one, all_ = (f"{found.reference[kind]:.2f}" for kind in KINDS)
+        console.print(f"the machine itself took {one} times as long as before for fixed work on one core, {all_} on all")
+    if found.busy:
+        console.print("more processes than cores wanted to run: differences of tens of percent mean little here")
 
 
 def _size(report: BenchReport) -> str:

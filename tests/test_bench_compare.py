@@ -1,0 +1,117 @@
+"""Comparing two reports: what counts as slower, what cannot be compared, and the exit codes."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stereo_rt.bench.compare import FINEST_MS, compare, read_report
+from stereo_rt.bench.report import SCHEMA
+from stereo_rt.cli.bench import _share
+from stereo_rt.errors import CheckFailed, UsageError
+
+
+def report(factor: float = 1.0, machine: float = 1.0) -> dict[str, Any]:
+    """factor: how much longer the program takes. machine: how much longer everything takes."""
+    ms = {"min": 10.0 * factor * machine}
+    run = {
+        "matcher": "student_s",
+        "backend": "onnx",
+        "sha256": "ab" * 32,
+        "grid": [640, 480],
+        "live_rate_hz": 30.0,
+        "network_ms": ms,
+        "alone_ms": {"match": ms, "post": {"min": factor * machine}},
+        "flat_out": {"best_fps": 90 / (factor * machine)},
+    }
+    return {
+        "schema": SCHEMA,
+        "machine": {"cpu": "some", "cores": 2, "gpu": None, "numpy": "2.0"},
+        "source": "synthetic://room",
+        "frame_size": [640, 480],
+        "runs": [run],
+        "overhead": {"cpu_ms": factor * machine},
+        "reference_ms": {"one_core": {"min": 2.0 * machine}, "all_cores": {"min": 30.0 * machine}},
+        "load": 0.5,
+        "settings": {"match": {"model": "student_s"}, "post": {"edge_px": 1}, "calib": {"file": None}},
+    }
+
+
+@given(st.floats(0.3, 3), st.floats(0.3, 3), st.floats(0, 0.5))
+def test_only_the_program_is_judged_not_the_machine(factor: float, machine: float, limit: float) -> None:
+    found = compare(report(), report(factor, machine), limit)
+    clear = 1e-6
+    if factor > 1 + limit + clear and factor * machine > 1 + limit + clear and factor * machine - 1 > FINEST_MS + clear:
+        assert {c.name for c in found.slower} == {c.name for c in found.changes}
+    if factor < 1 + limit - clear or factor * machine < 1 + limit - clear:
+        assert not found.slower
+
+
+def test_one_figure_alone_is_found_and_tiny_times_are_not() -> None:
+    after = report()
+    after["runs"][0]["alone_ms"]["post"]["min"] = 1.2
+    assert [c.name for c in compare(report(), after, 0.05).slower] == ["student_s on onnx: post alone"]
+    before, after = report(), report()
+    before["runs"][0]["alone_ms"]["post"]["min"], after["runs"][0]["alone_ms"]["post"]["min"] = 0.010, 0.025
+    assert not compare(before, after, 0.05).slower
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        (("machine", "cpu"), "another", "cpu some before, another now"),
+        (("machine", "gpu"), "H200", "gpu None before, H200 now"),
+        (("source",), "take.mkv", "source synthetic://room before, take.mkv now"),
+        (("runs", 0, "sha256"), "cd" * 32, "sha256 of student_s on onnx abababababab before, cdcdcdcdcdcd now"),
+        (("runs", 0, "grid"), [320, 240], "grid of student_s"),
+        (("runs", 0, "backend"), "tensorrt", "measured student_s on onnx before, student_s on tensorrt now"),
+        (("runs", 0, "network_ms"), {}, "the parts that were measured differ"),
+        (("settings", "post", "edge_px"), 0, "post.edge_px 1 before, 0 now"),
+    ],
+)
+def test_unlike_things_are_not_compared(path: tuple[str | int, ...], value: Any, sentence: str) -> None:
+    after = copy.deepcopy(report())
+    inner: Any = after
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    with pytest.raises(CheckFailed) as e:
+        compare(report(), after, 0.05)
+    assert sentence in str(e.value) and "\n" not in str(e.value)
+
+
+def test_other_versions_are_compared_and_said() -> None:
+    after = report()
+    after["machine"]["numpy"] = "2.1"
+    after["machine"]["onnxruntime"] = "1.20"
+    assert compare(report(), after, 0.05).versions == ("numpy 2.0 -> 2.1", "onnxruntime absent -> 1.20")
+
+
+def test_a_machine_in_another_state_is_said() -> None:
+    found = compare(report(), report(machine=2), 0.05)
+    assert found.unsteady and not found.busy
+    after = report() | {"load": 3.0}
+    assert compare(report(), after, 0.05).busy
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": 1}', "\0"])
+def test_what_is_no_report_is_refused_before_anything_runs(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "old.json"
+    file.write_text(content)
+    with pytest.raises(UsageError, match="stereo-rt bench --json"):
+        read_report(file)
+    file.write_text(json.dumps(report()))
+    assert read_report(file) == report()
+
+
+def test_percentages() -> None:
+    assert _share("5%") == _share(" 5") == 0.05
+    for wrong in ("five", "-1%", "nan", "1000000%"):
+        with pytest.raises(UsageError, match="percentage"):
+            _share(wrong)
