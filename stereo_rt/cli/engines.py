@@ -32,17 +32,15 @@ def show_list(cache: EngineCache, here: Gpu | None) -> None:
     from ..engine.shelf import look
 
     console = Console()
-    table = Table("network", "precision", "built by", "for", "MB", "built", "parity", "usable here")
+    table = Table("network", "built by", "for", "MB", "parity", "usable here", show_lines=True)
     rows = look(cache, here)
     for row in rows:
         side, key = row.entry.sidecar, row.entry.sidecar.key
         table.add_row(
-            f"{Path(side.model).stem} {key.size[0]}x{key.size[1]}",
-            key.precision,
-            f"{TITLES.get(key.flavour, key.flavour)} {key.version}",
+            f"{Path(side.model).stem}\n{key.size[0]}x{key.size[1]} {key.precision}",
+            f"{TITLES.get(key.flavour, key.flavour)}\n{key.version}, {_age(side.built_at)}",
             key.gpu or " ".join(f"sm{t.replace('.', '')}" for t in key.targets),
             _megabytes(row.entry),
-            _age(side.built_at),
             f"p99 {side.parity.p99_px:.3f} px" if side.parity else "not run",
             f"no: {row.why_not}" if row.why_not else "yes",
         )

@@ -129,10 +129,8 @@ class Flavour:
             definition = builder.create_network(sum(1 << int(getattr(kinds, flag)) for flag in flags if hasattr(kinds, flag)))
             parser = trt.OnnxParser(definition, self.log)
             if not parser.parse(graph):
-                # The parser's own words name the node; TensorRT's log repeats them at length.
-                reason = parser.get_error(0).desc() if parser.num_errors else _last(errors)
                 raise ModelError(
-                    f"{name}: {self} cannot take this network ({_short(reason)}); run it with --backend onnx, "
+                    f"{name}: {self} cannot take this network ({_refusal(parser, errors)}); run it with --backend onnx, "
                     "or export it with plain operations"
                 )
         return Network(builder, definition)
@@ -275,6 +273,15 @@ def _made(make: Any, errors: list[str], what: str) -> Any:
         return make()
     except (TypeError, RuntimeError) as e:
         raise ModelError(f"{what} ({_short(_last(errors) or str(e))}); see: stereo-rt doctor") from None
+
+
+def _refusal(parser: Any, errors: list[str]) -> str:
+    """What an ONNX parser did not like; before version 10 only the log names the operation."""
+    first = parser.get_error(0) if parser.num_errors else None
+    operation = first.node_operator() if hasattr(first, "node_operator") else ""
+    if operation:
+        return f"the operation {operation}, node {first.node()}, is not supported"
+    return _short(first.desc() if first and not errors else _last(errors))
 
 
 def _last(errors: list[str]) -> str:

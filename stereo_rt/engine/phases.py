@@ -35,9 +35,10 @@ class Phases:
         """0 to 1; never goes back, although phases are found on the way."""
         with self._lock:
             name, within = next(reversed(self._open), None), 0.0
-            while phase := self._open.get(name or ""):
-                within = min(1.0, (phase.done + within) / max(1, phase.steps))
-                name = phase.parent
+            for _ in self._open:  # at most so deep, whatever parents are named
+                if phase := self._open.get(name or ""):
+                    within = min(1.0, (phase.done + within) / max(1, phase.steps))
+                    name = phase.parent
             self._fraction = max(self._fraction, within)
             return self._fraction
 
