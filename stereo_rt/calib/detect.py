@@ -215,9 +215,9 @@ def _settled(board: Board, grey: np.ndarray, seen: dict[int, np.ndarray]) -> Fou
 
 
 def _circles(board: Board, grey: np.ndarray, quick: bool) -> Found:
-    parameters = cv2.SimpleBlobDetector_Params()
+    parameters = cv2.SimpleBlobDetector.Params()
     parameters.maxArea = grey.size / 20  # OpenCV's own limit leaves out the circles of a board held near
-    blobs = cv2.SimpleBlobDetector_create(parameters)
+    blobs = cv2.SimpleBlobDetector.create(parameters)
     size = (board.columns, board.rows)
     found, centres = cv2.findCirclesGrid(grey, size, flags=cv2.CALIB_CB_ASYMMETRIC_GRID, blobDetector=blobs)
     return (np.arange(len(centres)), centres) if found else None
