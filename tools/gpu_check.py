@@ -4,8 +4,8 @@
 
 Without networks: the shipped ones and student_m, with random weights when it is not shipped. Engines are kept under
 $STEREO_RT_HOME. Times of the network are CUDA events around it, after a warm-up, images in rotation, medians of --frames
-runs; rates are of the whole loop (rectified pairs from memory to masked depth). Where there is no GPU, the engines that can
-be built ahead of time are built, and it says what was left out.
+runs; rates are of the whole loop (rectified pairs from memory to masked depth). Torch with CUDA runs beside it where it is
+installed. Where there is no GPU, the engines that can be built ahead of time are built, and it says what was left out.
 """
 
 from __future__ import annotations
@@ -25,20 +25,19 @@ from typing import Any
 import numpy as np
 
 from stereo_rt import paths
+from stereo_rt.atomic import write_bytes
 from stereo_rt.bench.loop import run_loop
 from stereo_rt.bench.machine import machine
 from stereo_rt.bench.report import figures
 from stereo_rt.config import Config, MatchConfig
 from stereo_rt.engine.build import ensure
-from stereo_rt.engine.cache import Entry
 from stereo_rt.engine.flavour import Flavour, available, load
 from stereo_rt.engine.gpu import Gpu, find_gpu
 from stereo_rt.engine.running import LoadedEngine
 from stereo_rt.errors import StereoError
-from stereo_rt.frames import StereoFrame
 from stereo_rt.geometry import RectifiedRig
 from stereo_rt.matchers.base import Matcher
-from stereo_rt.matchers.models import ModelFile, find_model, shipped_models
+from stereo_rt.matchers.models import find_model, shipped_models
 from stereo_rt.matchers.onnx import OnnxMatcher
 from stereo_rt.pipeline import Plan
 from stereo_rt.sources.memory import MemorySource
@@ -57,23 +56,24 @@ def main() -> None:
     arguments = parse()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     gpu, names = find_gpu(), available()
-    if not names:
-        sys.exit("no TensorRT is installed here, so there is nothing to check: pip install 'stereo_rt[rtx]' or '[tensorrt]'")
-    flavour = load(arguments.flavour or names[0 if gpu else -1])
-    say(f"{flavour} on {gpu or 'a machine without GPU: engines are built ahead of time, and none is run'}")
-    report: dict[str, Any] = {
+    if not (gpu or names):
+        sys.exit("there is neither an NVIDIA GPU here nor TensorRT, so nothing can be checked; see: stereo-rt doctor")
+    flavour = load(arguments.flavour or names[0 if gpu else -1]) if names else None
+    say(f"{flavour or 'no TensorRT'} on {gpu or 'a machine without GPU: engines are built ahead of time, and none is run'}")
+    networks = arguments.networks or default_networks()
+    with Sampler(find_probes()) as sampler:
+        found = [check(name, flavour, gpu, arguments.frames) for name in networks]
+    report = {
         "machine": machine(),
         "flavour": str(flavour),
         "made_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "frames": arguments.frames,
+        "networks": found,
+        "telemetry": sampler.summary(),
     }
-    with Sampler(find_probes()) as sampler:
-        report["networks"] = [check(name, flavour, gpu, arguments.frames) for name in arguments.networks or default_networks()]
-    report["telemetry"] = sampler.summary()
-    slug = re.sub(r"\W+", "-", f"{gpu.name if gpu else 'no-gpu'} {flavour}").strip("-").lower()
+    slug = re.sub(r"\W+", "-", f"{gpu.name if gpu else 'no gpu'} {flavour}").strip("-").lower()
     file = arguments.output / f"{slug}.json"
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(report, indent=1) + "\n")
+    write_bytes(file, (json.dumps(report, indent=1) + "\n").encode())
     say(f"written: {file}")
 
 
@@ -103,63 +103,56 @@ def random_weights(name: str) -> Path:
     return file
 
 
-def check(name: str, flavour: Flavour, gpu: Gpu | None, frames: int) -> dict[str, Any]:
-    """One network, as far as this machine goes; what fails is said in the report and does not end it."""
+def check(name: str, flavour: Flavour | None, gpu: Gpu | None, frames: int) -> dict[str, Any]:
+    """One network, as far as this machine goes; a part that fails is said in the report and does not end it."""
     found: dict[str, Any] = {"network": Path(name).stem, "trained": not name.endswith("_random.onnx")}
-    try:
-        model = find_model(name)
-        entry = ensure(model, flavour, gpu=gpu, open_engine=runner(gpu, found["trained"]), say=say)
-        side = entry.sidecar
-        found |= {
-            "sha256": model.sha256,
-            "engine": side.key.digest,
-            "precision": side.key.precision,
-            "size": side.key.size,
-            "build_s": round(side.build_s, 1),
-            "engine_mb": round(entry.engine.stat().st_size / 1e6, 2),
-            "layers": {"fp16": side.layers.fp16, "fp32": side.layers.fp32},
-            "parity": str(side.parity) if side.parity else None,
-        }
-        if gpu is not None:
-            found |= measured(model, entry, found["trained"], frames)
-    except StereoError as e:
-        found["failed"] = str(e)
-    say(json.dumps({key: value for key, value in found.items() if key != "sha256"}))
+    bench = Bench(name, frames) if gpu else None
+    parts = {"engine": partial(engine, name, flavour, gpu, found["trained"], bench) if flavour else None}
+    for key, half in (("torch_fp32", False), ("torch_fp16_autocast", True)):
+        parts[key] = partial(torch_twin, name, half, bench) if bench else None
+    for key, part in parts.items():
+        try:
+            found[key] = part() if part else None
+        except (ImportError, StereoError) as e:
+            found[key] = {"failed": str(e)}
+        say(f"{found['network']}, {key}: {json.dumps(found[key])}")
     return found
 
 
-def runner(gpu: Gpu | None, trained: bool) -> Callable[[Entry], Any] | None:
-    return (lambda entry: closing(LoadedEngine(entry))) if gpu and trained else None
-
-
-def measured(model: ModelFile, entry: Entry, trained: bool, frames: int) -> dict[str, Any]:
-    """The engine with and without a CUDA graph, then the loop around it, and torch with CUDA beside it."""
+def engine(name: str, flavour: Flavour, gpu: Gpu | None, trained: bool, bench: Bench | None) -> dict[str, Any]:
+    """Built and put through the gate; then timed with and without a CUDA graph, alone and in the loop."""
     from stereo_rt.matchers.tensorrt import TensorRTMatcher
 
-    width, height = entry.sidecar.key.size
-    camera = SyntheticCamera(size=(width, height), cycle=PAIRS)
-    pairs = [camera.frame(n) for n in range(PAIRS)]
-    found: dict[str, Any] = {}
+    gate = (lambda entry: closing(LoadedEngine(entry))) if gpu and trained else None
+    entry = ensure(find_model(name), flavour, gpu=gpu, open_engine=gate, say=say)
+    side = entry.sidecar
+    found: dict[str, Any] = {
+        "onnx_sha256": side.key.onnx_sha256,
+        "key": side.key.digest,
+        "precision": side.key.precision,
+        "size": side.key.size,
+        "build_s": round(side.build_s, 1),
+        "engine_mb": round(entry.engine.stat().st_size / 1e6, 2),
+        "layers": {"fp16": side.layers.fp16, "fp32": side.layers.fp32},
+        "parity": str(side.parity) if side.parity else None,
+    }
+    if bench is None:
+        return found
     for key, cuda_graph in (("cuda_graph", True), ("no_cuda_graph", False)):
-        with closing(LoadedEngine(entry, cuda_graph=cuda_graph)) as engine:
-            found[f"network_ms_{key}"] = network_ms(engine, pairs, frames)
-    match = MatchConfig(model=entry.sidecar.model, backend="tensorrt")
-    tensorrt = partial(TensorRTMatcher, match, trained=trained)
-    reference = answers(lambda: OnnxMatcher(match.model_copy(update={"device": "cpu"})), pairs[:2])
-    found["tensorrt"] = alone_and_loop(tensorrt, camera, pairs, reference, frames)
-    try:
-        import torch
+        with closing(LoadedEngine(entry, cuda_graph=cuda_graph)) as loaded:
+            found[f"network_ms_{key}"] = bench.network_ms(loaded)
+    return found | bench.matcher(partial(TensorRTMatcher, bench.match("tensorrt", "auto"), trained=trained))
 
-        from stereo_rt.matchers.torch import TorchMatcher
 
-        torch.backends.cudnn.benchmark = True
-        for key, half in (("torch_fp32", False), ("torch_fp16_autocast", True)):
-            context = partial(torch.autocast, "cuda", torch.float16) if half else nullcontext
-            twin = partial(InContext, partial(TorchMatcher, match.model_copy(update={"device": "cuda"})), context)
-            found[key] = alone_and_loop(twin, camera, pairs, reference, max(50, frames // 6))
-    except (ImportError, StereoError) as e:
-        found["torch"] = f"not run: {e}"
-    return found
+def torch_twin(name: str, half: bool, bench: Bench) -> dict[str, Any]:
+    """The same network in torch with CUDA, in FP32 (cuDNN may use TF32) or in FP16 where autocast puts it."""
+    import torch
+
+    from stereo_rt.matchers.torch import TorchMatcher
+
+    torch.backends.cudnn.benchmark = True
+    context = partial(torch.autocast, "cuda", torch.float16) if half else nullcontext
+    return bench.matcher(partial(InContext, partial(TorchMatcher, bench.match("torch", "cuda")), context))
 
 
 class InContext:
@@ -174,40 +167,46 @@ class InContext:
             return self._matcher(left, right)
 
 
-def network_ms(engine: LoadedEngine, pairs: list[StereoFrame], frames: int) -> dict[str, float]:
-    engine.network_ms(WARM_UP)
-    times_ms = []
-    for n in range(frames):
-        pair = pairs[n % len(pairs)]
-        engine(pair.left, pair.right)
-        times_ms += engine.network_ms(1)
-    return rounded(figures(times_ms))
+class Bench:
+    """Rendered pairs of a network's own size, and what ONNX Runtime says of the first of them."""
 
+    def __init__(self, name: str, frames: int) -> None:
+        self.name, self.frames = name, frames
+        with closing(OnnxMatcher(self.match("onnx", "cpu"))) as reference:
+            assert reference.spec.width and reference.spec.height
+            self._camera = SyntheticCamera(size=(reference.spec.width, reference.spec.height), cycle=PAIRS)
+            self.pairs = [self._camera.frame(n) for n in range(PAIRS)]
+            self._truth_px = [reference(pair.left, pair.right).disparity_px for pair in self.pairs[:2]]
 
-def answers(make: Callable[[], Matcher], pairs: list[StereoFrame]) -> np.ndarray:
-    with closing(make()) as matcher:
-        return np.stack([matcher(pair.left, pair.right).disparity_px for pair in pairs])
+    def match(self, backend: str, device: str) -> MatchConfig:
+        return MatchConfig.model_validate({"model": self.name, "backend": backend, "device": device})
 
+    def network_ms(self, loaded: LoadedEngine) -> dict[str, float]:
+        loaded.network_ms(WARM_UP)
+        times_ms = []
+        for n in range(self.frames):
+            pair = self.pairs[n % PAIRS]
+            loaded(pair.left, pair.right)
+            times_ms += loaded.network_ms(1)
+        return rounded(figures(times_ms))
 
-def alone_and_loop(
-    make: Callable[[], Matcher], camera: SyntheticCamera, pairs: list[StereoFrame], reference: np.ndarray, frames: int
-) -> dict[str, Any]:
-    """The matcher by itself, image in to map out, then the whole loop from memory; and how far it is from ONNX Runtime."""
-    apart_px = np.abs(answers(make, pairs[: len(reference)]) - reference)
-    with closing(make()) as matcher:
-        calls = [partial(matcher, pair.left, pair.right) for pair in pairs]
-        for n in range(WARM_UP):
-            calls[n % len(calls)]()
-        alone_ms = [timed_ms(calls[n % len(calls)]) for n in range(frames)]
-    rig = camera.calibration
-    assert isinstance(rig, RectifiedRig)
-    loop = run_loop(MemorySource(pairs), make, lambda size, spec: Plan(rig), Config(), frames)
-    return {
-        "matcher_ms": rounded(figures(alone_ms)),
-        "loop_fps": round(1e3 / float(np.mean(loop.intervals_ms)), 1),
-        "loop_cpu_ms": round(loop.cpu_ms, 3),
-        "apart_px": rounded({"median": float(np.median(apart_px)), "p99": float(np.percentile(apart_px, 99))}),
-    }
+    def matcher(self, make: Callable[[], Matcher]) -> dict[str, Any]:
+        """By itself, images in to maps out; then in the whole loop from memory; and how far it is from ONNX Runtime."""
+        with closing(make()) as matcher:
+            calls = [partial(matcher, pair.left, pair.right) for pair in self.pairs]
+            apart_px = np.abs([call().disparity_px - px for call, px in zip(calls, self._truth_px, strict=False)])
+            for n in range(WARM_UP):
+                calls[n % PAIRS]()
+            alone_ms = [timed_ms(calls[n % PAIRS]) for n in range(self.frames)]
+        rig = self._camera.calibration
+        assert isinstance(rig, RectifiedRig)
+        loop = run_loop(MemorySource(self.pairs), make, lambda size, spec: Plan(rig), Config(), self.frames)
+        return {
+            "matcher_ms": rounded(figures(alone_ms)),
+            "loop_fps": round(1e3 / float(np.mean(loop.intervals_ms)), 1),
+            "loop_cpu_ms": round(loop.cpu_ms, 3),
+            "apart_px": rounded({"median": float(np.median(apart_px)), "p99": float(np.percentile(apart_px, 99))}),
+        }
 
 
 def rounded(values: dict[str, float]) -> dict[str, float]:
