@@ -143,7 +143,7 @@ def test_a_hostile_file_is_a_sentence(tmp_path: Path, content: bytes) -> None:
 
 def test_a_missing_file_or_a_folder_is_a_sentence(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.yaml", tmp_path):
-        with pytest.raises(ConfigError, match=r"cannot be read.*default, fast, quality"):
+        with pytest.raises(ConfigError, match=r"cannot be read.*default, fast, jetson, quality"):
             load(path)
 
 
