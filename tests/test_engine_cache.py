@@ -236,6 +236,7 @@ def test_the_gate_writes_its_figures_down(cache: EngineCache, model: ModelFile) 
 
 def test_an_engine_that_fails_the_gate_is_removed(cache: EngineCache, model: ModelFile) -> None:
     entry = put(cache, **fitting(model))
+    entry.engine.with_suffix(".jit").write_bytes(b"kernels that belong to it")
     right = onnx_run(build.prepare(model, "fp16", "tensorrt").graph)
 
     def wavy(left: np.ndarray, right_: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

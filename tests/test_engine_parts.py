@@ -55,7 +55,13 @@ def test_differences_name_both_sides() -> None:
     found = wanted.differences(KEY)
     for text, both in zip(
         found,
-        [("aaaaaaaaaaaa", "cccccccccccc"), ("TensorRT 10.3.0", "TensorRT 8.6.2"), ("H200", "Orin"), ("fp16", "fp32"), ("another", "")],
+        [
+            ("aaaaaaaaaaaa", "cccccccccccc"),
+            ("TensorRT 10.3.0", "TensorRT 8.6.2"),
+            ("H200", "Orin"),
+            ("fp16", "fp32"),
+            ("another", ""),
+        ],
         strict=True,
     ):
         assert all(side in text for side in both), text

@@ -20,15 +20,13 @@ from .flavour import EXTRAS, OPTIONS, Built, Flavour
 from .gate import LIMITS, Run, measure, onnx_run
 from .gpu import Gpu
 from .key import Key, Wanted
-from .layers import layers
 from .phases import Phases
-from .sidecar import Sidecar, Tensor
+from .sidecar import Sidecar
 
 log = logging.getLogger(__name__)
 
 NORMALISATION = "uint8 BGR in; RGB divided by 255 inside the engine"
 
-DTYPES = {"UINT8": "uint8", "HALF": "float16", "FLOAT": "float32"}
 TICK_S = 0.1
 Show = Callable[[Phases, float, float | None], None]
 """Called a few times a second during a build: where it is, seconds so far, seconds expected (None: nobody knows)."""
@@ -191,32 +189,26 @@ def _problem(entry: Entry, wanted: Wanted, model: ModelFile) -> str | None:
 
 
 def _build(model: ModelFile, flavour: Flavour, key: Key, prepared: Prepared, cache: EngineCache, show: Show) -> Entry:
-    network = flavour.network(prepared.graph, model.name)
     timing = None if flavour.ahead_of_time else cache.read_timing(key)
     phases, expected_s, start = Phases(), cache.expected_s(key), time.monotonic()
     built = _interruptible(
-        lambda: flavour.build(network, model.name, key.precision, key.targets, timing, phases),
+        lambda: flavour.build(prepared.graph, model.name, key.precision, key.targets, timing, phases),
         phases,
         flavour.stoppable,
         lambda: show(phases, time.monotonic() - start, expected_s),
     )
     if built.timing is not None:
         cache.write_timing(key, built.timing)
-    definition = network.definition
-    inputs, outputs = (
-        tuple(Tensor(t.name, tuple(t.shape), DTYPES[t.dtype.name]) for t in (get(i) for i in range(n)))
-        for get, n in ((definition.get_input, definition.num_inputs), (definition.get_output, definition.num_outputs))
-    )
     sidecar = Sidecar(
         model=_argument(model),
         key=key,
         engine_sha256="",
-        inputs=inputs,
-        outputs=outputs,
+        inputs=built.inputs,
+        outputs=built.outputs,
         normalisation=NORMALISATION,
         max_disparity_px=prepared.max_disparity_px,
         has_confidence=prepared.io.confidence is not None,
-        layers=layers(flavour.trt, definition),
+        layers=built.layers,
         memory_bytes=built.memory_bytes,
         parity=None,
         build_s=round(time.monotonic() - start, 3),
@@ -228,6 +220,7 @@ def _build(model: ModelFile, flavour: Flavour, key: Key, prepared: Prepared, cac
 def _interruptible(work: Callable[[], Built], phases: Phases, stoppable: bool, tick: Callable[[], None]) -> Built:
     """Run work() on a thread of its own, so that Ctrl-C, SIGTERM and the progress bar are served meanwhile.
 
+    On the main thread a Ctrl-C would be raised inside whatever TensorRT calls back, from where it cannot come out.
     Where TensorRT cannot be stopped its thread is left behind, and ends with the process.
     """
     results: Queue[Built | BaseException] = Queue()

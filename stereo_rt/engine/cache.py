@@ -109,8 +109,8 @@ class EngineCache:
         return entry
 
     def remove(self, entry: Entry) -> None:
-        """The sidecar first: what is left if that is all is an engine that nobody uses. Raises OutputError."""
-        for file in (entry.engine.with_suffix(".json"), entry.engine):
+        """The sidecar first: without it nobody uses the rest. Raises OutputError."""
+        for file in (entry.engine.with_suffix(".json"), *self.root.glob(f"{entry.engine.stem}.*")):
             try:
                 file.unlink(missing_ok=True)
             except OSError as e:

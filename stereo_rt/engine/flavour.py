@@ -25,7 +25,7 @@ from typing import Any
 
 from ..errors import MissingExtra, ModelError, UsageError
 from .gpu import Gpu
-from .layers import tensor_types
+from .layers import Layers, Tensor, layers, tensor_types, tensors
 from .phases import Phases
 
 FLAVOURS = ("tensorrt", "tensorrt_rtx")
@@ -119,31 +119,17 @@ class Flavour:
             found.append(target)
         return tuple(sorted(set(found), key=float))
 
-    def network(self, graph: bytes, name: str) -> Network:
-        """A serialised ONNX graph, parsed. name: of the network, for messages. Raises ModelError."""
-        trt = self.trt
-        with self.log.collecting() as errors:
-            builder = _made(lambda: trt.Builder(self.log), errors, f"{self} does not start")
-            kinds = trt.NetworkDefinitionCreationFlag
-            flags = ["STRONGLY_TYPED"] if hasattr(kinds, "STRONGLY_TYPED") else ["EXPLICIT_BATCH"]
-            definition = builder.create_network(sum(1 << int(getattr(kinds, flag)) for flag in flags if hasattr(kinds, flag)))
-            parser = trt.OnnxParser(definition, self.log)
-            if not parser.parse(graph):
-                raise ModelError(
-                    f"{name}: {self} cannot take this network ({_refusal(parser, errors)}); run it with --backend onnx, "
-                    "or export it with plain operations"
-                )
-        return Network(builder, definition)
-
     def build(
-        self, network: Network, name: str, precision: str, targets: tuple[str, ...], timing: bytes | None, phases: Phases
+        self, graph: bytes, name: str, precision: str, targets: tuple[str, ...], timing: bytes | None, phases: Phases
     ) -> Built:
-        """Build the engine; takes seconds to many minutes. Once phases.stop() was called it ends early, where it can.
+        """Build an engine; takes seconds to many minutes. Once phases.stop() was called it ends early, where it can.
 
-        timing: the contents of a timing cache, b'' for a new one, None for none. Raises ModelError.
+        graph: serialised ONNX. name: of the network, for messages. timing: the contents of a timing cache, b'' for a
+        new one, None for none. Raises ModelError.
         """
         trt = self.trt
-        config = network.builder.create_builder_config()
+        builder, definition = self._parsed(graph, name)
+        config = builder.create_builder_config()
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
         config.clear_flag(trt.BuilderFlag.TF32)
         if not self.ahead_of_time:
@@ -156,18 +142,18 @@ class Flavour:
         if precision == "fp16" and not self.strongly_typed:
             config.set_flag(trt.BuilderFlag.FP16)
             config.set_flag(trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)
-            _hold_types(trt, network.definition)
+            _hold_types(trt, definition)
         if self.stoppable:
             config.progress_monitor = _monitor(trt, phases)
         if timing is not None and not self.ahead_of_time:
             config.set_timing_cache(config.create_timing_cache(timing), ignore_mismatch=False)
         self.log.memory.clear()
         with self.log.collecting() as errors:
-            plan = network.builder.build_serialized_network(network.definition, config)
+            plan = builder.build_serialized_network(definition, config)
         if plan is None:
             raise ModelError(f"{name}: {self} cannot build it ({_short(_last(errors))}); run it with --backend onnx")
         kept = bytes(config.get_timing_cache().serialize()) if timing is not None and not self.ahead_of_time else None
-        return Built(bytes(plan), kept, dict(self.log.memory))
+        return Built(bytes(plan), kept, dict(self.log.memory), layers(trt, definition), *tensors(definition))
 
     def open(self, plan: bytes, name: str) -> Any:
         """An ICudaEngine of the GPU here. Raises ModelError."""
@@ -181,13 +167,21 @@ class Flavour:
             )
         return engine
 
-
-@dataclass(frozen=True, eq=False)
-class Network:
-    """A parsed network and the builder that it lives in."""
-
-    builder: Any
-    definition: Any
+    def _parsed(self, graph: bytes, name: str) -> tuple[Any, Any]:
+        """The builder, and the INetworkDefinition that lives in it."""
+        trt = self.trt
+        with self.log.collecting() as errors:
+            builder = _made(lambda: trt.Builder(self.log), errors, f"{self} does not start")
+            kinds = trt.NetworkDefinitionCreationFlag
+            flags = ["STRONGLY_TYPED"] if hasattr(kinds, "STRONGLY_TYPED") else ["EXPLICIT_BATCH"]
+            definition = builder.create_network(sum(1 << int(getattr(kinds, flag)) for flag in flags if hasattr(kinds, flag)))
+            parser = trt.OnnxParser(definition, self.log)
+            if not parser.parse(graph):
+                raise ModelError(
+                    f"{name}: {self} cannot take this network ({_refusal(parser, errors)}); run it with --backend onnx, "
+                    "or export it with plain operations"
+                )
+        return builder, definition
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,6 +191,9 @@ class Built:
     plan: bytes
     timing: bytes | None
     memory_bytes: dict[str, int]
+    layers: Layers
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
 
 
 def _hold_types(trt: Any, definition: Any) -> None:
@@ -278,10 +275,9 @@ def _made(make: Any, errors: list[str], what: str) -> Any:
 def _refusal(parser: Any, errors: list[str]) -> str:
     """What an ONNX parser did not like; before version 10 only the log names the operation."""
     first = parser.get_error(0) if parser.num_errors else None
-    operation = first.node_operator() if hasattr(first, "node_operator") else ""
-    if operation:
-        return f"the operation {operation}, node {first.node()}, is not supported"
-    return _short(first.desc() if first and not errors else _last(errors))
+    if operation := first.node_operator() if first is not None and hasattr(first, "node_operator") else "":
+        return f"the operation {operation} is not supported"
+    return _short(_last(errors))
 
 
 def _last(errors: list[str]) -> str:

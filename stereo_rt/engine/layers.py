@@ -14,6 +14,18 @@ _CARRY = frozenset({"CAST", "CONCATENATION", "CONSTANT", "GATHER", "IDENTITY", "
 """They carry values and compute nothing."""
 
 
+_DTYPES = {"UINT8": "uint8", "HALF": "float16", "FLOAT": "float32"}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output. dtype: NumPy's name."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
 @dataclass(frozen=True)
 class Layers:
     """Layers that compute on pixels, by precision; carriers, constants and the arithmetic of shapes are not counted.
@@ -47,6 +59,14 @@ def layers(trt: Any, definition: Any) -> Layers:
         elif trt.float16 in types:
             half += 1
     return Layers(half, len(islands), tuple(islands), tuple(single_matrix), tuple(plugins))
+
+
+def tensors(definition: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Inputs and outputs of an INetworkDefinition."""
+    inputs = [definition.get_input(i) for i in range(definition.num_inputs)]
+    outputs = [definition.get_output(i) for i in range(definition.num_outputs)]
+    described = [[Tensor(t.name, tuple(t.shape), _DTYPES[t.dtype.name]) for t in found] for found in (inputs, outputs)]
+    return tuple(described[0]), tuple(described[1])
 
 
 def tensor_types(layer: Any) -> set[Any]:

@@ -11,14 +11,7 @@ from ..atomic import write_bytes
 from .gate import Parity
 from .gpu import Gpu
 from .key import Key
-from .layers import Layers
-
-
-@dataclass(frozen=True)
-class Tensor:
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
+from .layers import Layers, Tensor
 
 
 @dataclass(frozen=True)
