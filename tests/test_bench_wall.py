@@ -97,6 +97,9 @@ def test_fill_counts_the_middle_and_too_little_of_it_is_no_wall() -> None:
     assert half.distance_m == pytest.approx(52 * 0.12 / 11.5)
     with pytest.raises(CheckFailed, match="only 0 % of the middle"):
         measure_wall(results(maps, mask=np.zeros((48, 64), bool)), 1.0)
+    stairs = np.broadcast_to(5.0 + 5 * (np.arange(64) // 6), (2, 48, 64))
+    with pytest.raises(CheckFailed, match="lies on one plane"):
+        measure_wall(results(stairs * (1 + np.arange(48)[:, None] // 8 % 2)), 1.0)
     with pytest.raises(UsageError, match="--calib"):
         measure_wall(results(maps, RectifiedRig.uncalibrated(64, 48)), 1.0)
 

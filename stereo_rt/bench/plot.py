@@ -37,7 +37,8 @@ def draw(report: BenchReport) -> str:
     most = max(figures["p99"] for _, rows in panels for _, figures in rows) * 1.05
     machine = report.machine
     where = f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores; {report.source}"
-    parts, y = [_text(16, 24, f"Milliseconds a frame, {where}", size=15, weight=600)], 56
+    parts, y = [_text(16, 24, f"Milliseconds a frame, {where}", size=15, weight=600)], 72
+    parts.append(_text(16, 44, "bar: median; white tick: least; line: to the 99th percentile", color=QUIET, size=12))
     for k, (title, rows) in enumerate(panels):
         parts += _panel(title, rows, y, most, COLORS[k % len(COLORS)])
         y += HEAD + ROW * len(rows) + GAP

@@ -21,6 +21,8 @@ from ..sources import open_source
 FRAMES = 30
 LEAST_FILL = 0.05
 """Share of the middle that must have depth: a plane through less says nothing."""
+FLAT, FLAT_RATIO, FLAT_PX = 0.5, 0.05, 1.0
+"""A wall is flat when this share of it lies on the plane, within so much of its depth or so many pixels of disparity."""
 TRIALS, SAMPLE = 200, 3000
 WIDE = 3.0
 """Points further from the plane than this many standard deviations do not take part in the fit."""
@@ -94,6 +96,12 @@ def measure_wall(results: Sequence[DepthResult], known_m: float) -> WallFigures:
     mean = np.where(seen, stack, 0).sum(axis=0)[steady] / count[steady]
     plane = fit_plane(x[steady], y[steady], mean)
     fitted_px = (plane[0] * x + plane[1] * y + plane[2])[steady]
+    flat = np.abs(mean - fitted_px) <= np.maximum(FLAT_RATIO * np.abs(fitted_px + rig.doffs_px), FLAT_PX)
+    if flat.mean() < FLAT:
+        raise CheckFailed(
+            f"no wall to measure: only {100 * flat.mean():.0f} % of the middle of the image lies on one plane; "
+            "let a flat wall fill the middle half of the view"
+        )
     distance_m, tilt_deg = plane_pose(plane, rig)
     off_px = stack[:, steady] - fitted_px
     scale = rig.fx_px * rig.baseline_m
