@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from .post import Post
 from .sinks.recorder import Recorder
 from .sinks.snapshot import snapshot
 from .status import Status
+from .versions import Versioned
 
 MESSAGE_S = 6.0
 """How long a message such as 'saved ...' stays."""
@@ -52,7 +52,7 @@ class Control(Section):
     record: bool | None = None
 
 
-class Viewer:
+class Viewer(Versioned):
     """A sink that keeps the newest result, and the commands that act on it. All methods may be called from any thread.
 
     recorder: takes part as a frame sink of the same loop. folder: where snapshots and recordings go.
@@ -62,14 +62,13 @@ class Viewer:
     lossless = False
 
     def __init__(self, view: ViewConfig, recorder: Recorder | None = None, folder: Path | None = None) -> None:
+        super().__init__()
         self.view = view
         self.recorder = recorder or Recorder()
         self.folder = folder or Path()
         self._loop: Loop | None = None
         self._result: DepthResult | None = None
         self._received_s = 0.0
-        self._version = 0
-        self._changed = threading.Condition()
         self._message, self._message_s = "", 0.0
 
     # -- as a sink ---------------------------------------------------------------------------------------------------
@@ -111,27 +110,6 @@ class Viewer:
 
     def note(self, text: str) -> None:
         self._message, self._message_s = text, time.monotonic()
-
-    def wait(self, seen: int, timeout_s: float) -> int:
-        """Block until the picture is newer than version `seen`, or for timeout_s; returns the version."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._version != seen, timeout_s)
-            return self._version
-
-    @property
-    def version(self) -> int:
-        """Grows whenever the picture has to be drawn anew."""
-        return self._version
-
-    def touch(self) -> int:
-        """Wake whoever waits, as if the picture had changed; returns the new version."""
-        with self._changed:
-            self._bump()
-            return self._version
-
-    def _bump(self) -> None:
-        self._version += 1
-        self._changed.notify_all()
 
     # -- commands ----------------------------------------------------------------------------------------------------
 

@@ -11,21 +11,22 @@ import contextlib
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 
-import cv2
-
-from .. import render
-from ..viewer import Viewer
+from ..versions import Versioned
 
 MAX_FPS = 30
 """Pictures a second at most: a browser shows no more, and each costs a few milliseconds of the processor."""
 
 
 class Encoder:
-    """Encodes on a thread of its own; `next` is awaited on the event loop that `start` is given."""
+    """Encodes on a thread of its own; `next` is awaited on the event loop that `start` is given.
 
-    def __init__(self, viewer: Viewer) -> None:
-        self._viewer = viewer
+    pictures: its version grows with every new picture. encode: the JPEG of a pane by name, None when there is none yet.
+    """
+
+    def __init__(self, pictures: Versioned, encode: Callable[[str], bytes | None]) -> None:
+        self._shown, self._encode = pictures, encode
         self._waiting: Counter[str] = Counter()
         self._pictures: dict[str, tuple[int, bytes]] = {}
         self._fresh = asyncio.Event()
@@ -40,18 +41,18 @@ class Encoder:
         """End every `next`; call it on the event loop."""
         self._closing = True
         self._wake()
-        self._viewer.touch()
+        self._shown.touch()
 
     async def next(self, pane: str, seen: int) -> tuple[int, bytes] | None:
         """The newest (version, JPEG) of a pane, once it is newer than version `seen`; None when closing.
 
-        pane: 'all' for the composite. Only panes that somebody waits for at this moment are drawn.
+        Only panes that somebody waits for at this moment are drawn.
         """
         self._waiting[pane] += 1
         try:
-            newest = self._viewer.version
+            newest = self._shown.version
             if newest != seen:
-                newest = self._viewer.touch()
+                newest = self._shown.touch()
             while not self._closing:
                 fresh = self._fresh
                 version, jpeg = self._pictures.get(pane, (-1, b""))
@@ -66,11 +67,11 @@ class Encoder:
         version = -1
         while not self._closing:
             started_s = time.monotonic()
-            seen, version = version, self._viewer.wait(version, 0.5)
+            seen, version = version, self._shown.wait(version, 0.5)
             wanted = [pane for pane, waiters in list(self._waiting.items()) if waiters]
             if version != seen and wanted:
                 for pane in wanted:
-                    if (jpeg := encode(self._viewer, pane)) is not None:
+                    if (jpeg := self._encode(pane)) is not None:
                         self._pictures[pane] = version, jpeg
                 with contextlib.suppress(RuntimeError):  # the event loop has ended
                     self._loop.call_soon_threadsafe(self._wake)
@@ -79,14 +80,3 @@ class Encoder:
     def _wake(self) -> None:
         self._fresh.set()
         self._fresh = asyncio.Event()
-
-
-def encode(viewer: Viewer, pane: str) -> bytes | None:
-    """The newest result as JPEG: one pane, or 'all'. None before the first result."""
-    result = viewer.result
-    if result is None:
-        return None
-    shown = render.PANES if pane == "all" else (pane,)
-    image = render.panes(result, viewer.view, render.layout(result.rig, shown))
-    done, data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, viewer.view.jpeg_quality))
-    return data.tobytes() if done else None

@@ -60,16 +60,22 @@ def _pygame() -> ModuleType:
     return pygame
 
 
+def open_display() -> Any:
+    """pygame with its display ready and its keys repeating. Raises MissingExtra without pygame-ce."""
+    pygame = _pygame()
+    pygame.display.init()
+    pygame.key.set_repeat(300, 60)
+    return pygame
+
+
 class Window:
     """Shows one viewer. Make it and run it on the main thread. Raises MissingExtra without pygame-ce."""
 
     def __init__(self, viewer: Viewer, title: str = "stereo_rt") -> None:
         self._viewer = viewer
-        self._pg: Any = _pygame()
-        self._pg.display.init()
+        self._pg: Any = open_display()
         self._pg.font.init()
         self._font = self._pg.font.Font(self._pg.font.match_font(FONTS), FONT_PX)
-        self._pg.key.set_repeat(300, 60)
         self._screen = self._pg.display.set_mode(self._first_size(), self._pg.RESIZABLE)
         self._pg.display.set_caption(title)
         self._shown: tuple[str, ...] = render.PANES
