@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stereo_rt.bench.compare import FINEST_MS, compare, read_report
+from stereo_rt.bench.compare import FINEST_MS, check_conditions, compare, read_report
+from stereo_rt.bench.machine import machine
 from stereo_rt.bench.report import SCHEMA
 from stereo_rt.cli.bench import _share
 from stereo_rt.errors import CheckFailed, UsageError
@@ -84,6 +85,13 @@ def test_unlike_things_are_not_compared(path: tuple[str | int, ...], value: Any,
     with pytest.raises(CheckFailed) as e:
         compare(report(), after, 0.05)
     assert sentence in str(e.value) and "\n" not in str(e.value)
+
+
+def test_conditions_are_checked_before_anything_is_measured() -> None:
+    before = report() | {"machine": machine()}
+    check_conditions(before, before["source"], before["settings"])
+    with pytest.raises(CheckFailed, match="source synthetic://room before"):
+        check_conditions(before, "take.mkv", before["settings"])
 
 
 def test_other_versions_are_compared_and_said() -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckFailed, UsageError
+from .machine import machine
 from .reference import KINDS
 from .report import SCHEMA
 
@@ -75,12 +76,15 @@ def read_report(file: Path) -> dict[str, Any]:
     return report
 
 
+def check_conditions(before: Mapping[str, Any], source: str, settings: Mapping[str, Any]) -> None:
+    """What is known before minutes of measuring. Raises CheckFailed, in one sentence, where the conditions differ."""
+    _refuse(_unlike_conditions(before, {"machine": machine(), "source": source, "settings": settings}))
+
+
 def compare(before: Mapping[str, Any], after: Mapping[str, Any], limit: float) -> Comparison:
     """limit: 0.05 lets a figure grow by 5 %. Raises CheckFailed, in one sentence, where like is not compared with like."""
-    if unlike := list(_unlike(before, after)):
-        raise CheckFailed(
-            f"the two reports cannot be compared: {'; '.join(unlike)}; run the benchmark again under the earlier conditions"
-        )
+    _refuse(_unlike_conditions(before, after))
+    _refuse(_unlike_runs(before, after))
     reference = {kind: after["reference_ms"][kind]["min"] / before["reference_ms"][kind]["min"] for kind in KINDS}
     old, new = dict(_best(before)), dict(_best(after))
     return Comparison(
@@ -98,19 +102,28 @@ def _change(name: str, before_ms: float, after_ms: float, reference: float, limi
     return Change(name, before_ms, after_ms, by_clock, by_reference, slower)
 
 
-def _unlike(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """What differs of all that a figure depends on, beside the program and the libraries it uses."""
+def _refuse(unlike: Iterator[str]) -> None:
+    if differences := "; ".join(unlike):
+        raise CheckFailed(f"the two cannot be compared: {differences}; run the benchmark again under the earlier conditions")
+
+
+def _unlike_conditions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """What a figure depends on, beside the program and the libraries it uses."""
     for what in ("cpu", "cores", "gpu"):
         if before["machine"][what] != after["machine"][what]:
             yield f"{what} {before['machine'][what]} before, {after['machine'][what]} now"
-    for what in ("source", "frame_size"):
-        if before[what] != after[what]:
-            yield f"{what} {before[what]} before, {after[what]} now"
+    if before["source"] != after["source"]:
+        yield f"source {before['source']} before, {after['source']} now"
     for section in ("match", "post", "calib"):
         for key in before["settings"][section]:
             old, new = before["settings"][section][key], after["settings"][section].get(key)
             if old != new:
                 yield f"{section}.{key} {old} before, {new} now"
+
+
+def _unlike_runs(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    if before["frame_size"] != after["frame_size"]:
+        yield f"frame_size {before['frame_size']} before, {after['frame_size']} now"
     old_runs, new_runs = ({_title(run): run for run in report["runs"]} for report in (before, after))
     if old_runs.keys() != new_runs.keys():
         yield f"measured {', '.join(old_runs)} before, {', '.join(new_runs)} now"

@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..config import Config, dump
+from ..sinks.manifest import plain
 from ..timing import percentiles
 
 SCHEMA = 2
 Figures = dict[str, float]
 """min, p50, p90, p95, p99 and max of one quantity."""
+
+
+def settings_of(cfg: Config) -> dict[str, Any]:
+    """The resolved configuration as strict JSON holds it."""
+    return plain(dump(cfg))
 
 
 def figures(values: list[float]) -> Figures:

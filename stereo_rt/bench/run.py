@@ -12,14 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..config import Config, dump
+from ..config import Config
 from ..errors import SourceError
 from ..frames import StereoFrame
 from ..matchers import create_matcher
 from ..matchers.base import MatcherSpec
 from ..pipeline import Plan
 from ..session import find_calibration, make_plan
-from ..sinks.manifest import plain
 from ..sources import open_source
 from ..sources.memory import MemorySource
 from ..telemetry import Sampler, find_probes
@@ -28,7 +27,7 @@ from .loop import LoopRun, loop_figures, run_loop
 from .machine import load, machine, peak_memory_mb
 from .overhead import overhead
 from .reference import KINDS, reference_ms
-from .report import AccuracyRow, BenchReport, LoopFigures, MatcherBench, Overhead, figures
+from .report import AccuracyRow, BenchReport, LoopFigures, MatcherBench, Overhead, figures, settings_of
 from .stages import Alone, network_alone, stages_alone
 
 MEMORY_FRAMES = 8
@@ -113,7 +112,7 @@ def run_bench(
         reference_ms={kind: figures([ms for taken in reference for ms in taken[kind]]) for kind in KINDS},
         load=around,
         telemetry=sampler.summary(),
-        settings=plain(dump(cfg)),
+        settings=settings_of(cfg),
     )
 
 

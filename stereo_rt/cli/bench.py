@@ -38,9 +38,10 @@ def bench(
     from rich.console import Console
 
     from ..bench import run_bench, table
+    from ..bench.compare import check_conditions, read_report
     from ..bench.compare import compare as compared
-    from ..bench.compare import read_report
     from ..bench.plot import check_plot, write_plot
+    from ..bench.report import settings_of
     from ..errors import CheckFailed, UsageError
 
     console = Console()
@@ -60,6 +61,8 @@ def bench(
         _write(json_file, vars(found))
         return
     before = None if compare is None else read_report(compare)
+    if before is not None:
+        check_conditions(before, source, settings_of(cfg))
     if plot is not None:
         check_plot(plot)
     report = run_bench(
