@@ -1,0 +1,137 @@
+"""Where bundle adjustment starts: a focal length tried out, the board's pose in every view, and the pose between the eyes.
+
+OpenCV's own solvers start from a pinhole camera even for a fisheye lens and stop when one view's pose comes out behind
+it. Here every model starts from its own ideal lens: directions are taken through it first, and poses come from those.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ..errors import CalibrationError
+from . import lens as lenses
+from .bundle import Estimate, Observations, adjust, residuals
+from .derivatives import LensModel, camera_of, lens_size, project
+
+FOCAL_SHARES = np.geomspace(0.2, 4, 16)
+"""Focal lengths tried, as shares of the image width: from wide fisheye to tele."""
+TRIED_VIEWS = 12
+WIDEST_DEG = 80.0
+"""Directions further from the axis say little about a pose on a plane."""
+LEAST_POINTS = 4
+
+
+def mono_start(seen: Observations, model: LensModel, size: tuple[int, int]) -> Estimate:
+    """One eye (the left one of `seen`, which saw every view) solved by itself, views that do not fit counting little.
+
+    size: (width, height). Raises CalibrationError when no focal length explains the views.
+    """
+    some = seen.take(np.unique(np.linspace(0, len(seen.pixels) - 1, TRIED_VIEWS).astype(int)))
+    guesses = [_ideal(model, size, share * size[0]) for share in FOCAL_SHARES]
+    fits = [float(np.median(_poses(some, model, guess, size)[2])) for guess in guesses]
+    guess = guesses[int(np.argmin(fits))]
+    if not np.isfinite(min(fits)):
+        raise CalibrationError("the board's corners fit no camera; check --board (it counts inner corners) and the images")
+    for _ in range(2):  # a plane seen from the front has two poses that look alike until the lens is known
+        R, t, _ = _poses(seen, model, guess, size)
+        start = Estimate(model, np.stack([guess, guess]), np.eye(3), np.zeros(3), R, t)
+        estimate = adjust_robustly(seen, start)
+        guess = estimate.lenses[0]
+    return estimate
+
+
+def stereo_start(seen: Observations, left: Estimate, right: Estimate) -> Estimate:
+    """Both eyes together. left, right: their mono_start, over the views that each saw.
+
+    Each view that both saw proposes a pose between the eyes; the one that most views agree with is taken.
+    """
+    in_left, in_right = (seen.seen[:, eye].any(axis=-1) for eye in (0, 1))
+    count = len(seen.pixels)
+    R, t = (np.tile(np.eye(3), (2, count, 1, 1)), np.tile([0.0, 0, 1], (2, count, 1)))
+    for eye, (mask, alone) in enumerate(((in_left, left), (in_right, right))):
+        R[eye, mask], t[eye, mask] = alone.board_R, alone.board_t
+    both = np.flatnonzero(in_left & in_right)
+    proposals = both[np.unique(np.linspace(0, len(both) - 1, 2 * TRIED_VIEWS).astype(int))]
+    best: tuple[float, np.ndarray, np.ndarray] | None = None
+    for view in proposals:
+        R_right_left = R[1, view] @ R[0, view].T
+        T = t[1, view] - R_right_left @ t[0, view]
+        points = (seen.points_m @ np.swapaxes(R[0, both], -1, -2) + t[0, both][:, None]) @ R_right_left.T + T
+        off = project(left.model, right.lenses[0], points).pixels - seen.pixels[both, 1]
+        # Not quite the median: of a rig that was moved half way, either half should win.
+        miss = float(np.quantile(_rms(off), 0.4))
+        if best is None or miss < best[0]:
+            best = miss, R_right_left, T
+    assert best is not None, "a view that both eyes saw"
+    _, R_right_left, T = best
+    R_board = np.where(in_left[:, None, None], R[0], R_right_left.T @ R[1])
+    t_board = np.where(in_left[:, None], t[0], (t[1] - T) @ R_right_left)
+    lens_pair = np.stack([left.lenses[0], right.lenses[0]])
+    return adjust_robustly(seen, Estimate(left.model, lens_pair, R_right_left, T, R_board, t_board))
+
+
+def adjust_robustly(seen: Observations, start: Estimate, rounds: int = 4) -> Estimate:
+    """Bundle adjustment in which a view that fits far worse than the others hardly counts (Geman-McClure weights)."""
+    here = start
+    for _ in range(rounds):
+        errors = view_rms_px(seen, here)
+        usual = 2 * max(float(np.nanmedian(errors)), 1e-3)
+        weights = np.nan_to_num(1 / (1 + (errors / usual) ** 2) ** 2)
+        here = adjust(seen, here, weights, steps=20)
+    return here
+
+
+def view_rms_px(seen: Observations, estimate: Estimate) -> np.ndarray:
+    """(V,) root mean square distance between points projected and seen, over both eyes; NaN behind a camera."""
+    squares = (residuals(seen, estimate) ** 2).sum(axis=(1, 2, 3))
+    return np.asarray(np.sqrt(squares / np.maximum(seen.seen.sum(axis=(1, 2)), 1)))
+
+
+def _ideal(model: LensModel, size: tuple[int, int], focal: float) -> np.ndarray:
+    """The model's lens without distortion."""
+    center = (np.array(size) - 1) / 2
+    return np.concatenate([[focal, focal], center, np.zeros(lens_size(model) - 4)])
+
+
+def _poses(
+    seen: Observations, model: LensModel, lens: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """R (V, 3, 3), t (V, 3) and RMS in px (V,) of the board in each view of the left eye, the lens given.
+
+    A view without a pose has NaN as its RMS and a board straight ahead.
+    """
+    camera = camera_of(model, lens, size)
+    count = len(seen.pixels)
+    R, t, rms = np.tile(np.eye(3), (count, 1, 1)), np.tile([0.0, 0, 1], (count, 1)), np.full(count, np.inf)
+    for view, pixels in enumerate(seen.pixels[:, 0]):
+        rays = lenses.unproject(camera, pixels)
+        near = rays[:, 2] > np.cos(np.radians(WIDEST_DEG))
+        if near.sum() < LEAST_POINTS:
+            continue
+        plane = rays[near, :2] / rays[near, 2:]
+        for candidate in _plane_poses(seen.points_m[near], plane):
+            points = seen.points_m @ candidate[0].T + candidate[1]
+            miss = float(_rms(project(model, lens, points).pixels[None] - pixels)[0])
+            if miss < rms[view]:
+                R[view], t[view], rms[view] = *candidate, miss
+    return R, t, rms
+
+
+def _plane_poses(points_m: np.ndarray, plane: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The one or two poses of a board whose points are seen at (n, 2) on the plane z = 1."""
+    try:
+        _, turns, shifts, _ = cv2.solvePnPGeneric(points_m, plane, np.eye(3), None, flags=cv2.SOLVEPNP_IPPE)
+    except cv2.error:
+        return []
+    poses = [(cv2.Rodrigues(w)[0], np.asarray(t, np.float64).ravel()) for w, t in zip(turns, shifts, strict=True)]
+    return [(R, t) for R, t in poses if np.isfinite(R).all() and np.isfinite(t).all()]
+
+
+def _rms(off: np.ndarray) -> np.ndarray:
+    """(V, N, 2) differences -> (V,) root mean square length, over the points that are there; inf where none is."""
+    squares = (off**2).sum(axis=-1)
+    there = np.isfinite(squares)
+    mean = np.where(there, squares, 0).sum(axis=-1) / np.maximum(there.sum(axis=-1), 1)
+    return np.where(there.any(axis=-1), np.sqrt(mean), np.inf)
+
