@@ -31,11 +31,8 @@ def execution(flavour: Flavour, engine: Any, file: Path, cuda_graph: bool) -> tu
         return engine.create_execution_context(), None
     config = engine.create_runtime_config()
     kernels = config.create_runtime_cache()
-    kept = file.with_suffix(SUFFIX)
-    if kept.is_file():
-        kernels.deserialize(kept.read_bytes())
-    else:
-        log.info("%s: compiling its kernels for this GPU, once", file)
+    if not (kept := _kept(file)) or not kernels.deserialize(kept):
+        log.info("%s: its kernels are compiled for this GPU, once", file)
     config.set_runtime_cache(kernels)
     if replays_itself(flavour):
         strategies = flavour.trt.CudaGraphStrategy
@@ -44,12 +41,18 @@ def execution(flavour: Flavour, engine: Any, file: Path, cuda_graph: bool) -> tu
 
 
 def keep(kernels: Any, file: Path) -> None:
-    """Write the kernels beside the engine where they have grown. A folder that cannot be written costs the next start."""
-    kept = file.with_suffix(SUFFIX)
+    """Write the kernels beside the engine when there are others by now. Where that cannot be, the next start is slow too."""
     compiled = bytes(kernels.serialize())
-    if kept.is_file() and kept.stat().st_size == len(compiled):
+    if len(compiled) == len(_kept(file)):
         return
     try:
-        write_bytes(kept, compiled)
+        write_bytes(file.with_suffix(SUFFIX), compiled)
     except OutputError as e:
         log.info("%s", e)
+
+
+def _kept(file: Path) -> bytes:
+    try:
+        return file.with_suffix(SUFFIX).read_bytes()
+    except OSError:
+        return b""

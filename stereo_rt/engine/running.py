@@ -42,6 +42,8 @@ class LoadedEngine:
             opened.callback(self.__dict__.clear)  # TensorRT's and PyCUDA's objects go with their last reference
             self._engine = flavour.open(entry.engine.read_bytes(), self._name)
             self._context, self._kernels = jit.execution(flavour, self._engine, entry.engine, cuda_graph)
+            if self._context is None:
+                raise ModelError(f"{self._name}: {flavour} has no room for its engine on cuda:{device}; close other programs")
             self._stream = cuda.Stream()
             image, depth = ((height, width, 3), np.uint8), ((height, width), np.float32)
             arrays, self._memory = [], []
