@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from engine_kit import KEY, SIDECAR, tiny_network
+from typer.testing import CliRunner
 
+from stereo_rt.cli import app as cli
 from stereo_rt.engine import build, shelf
 from stereo_rt.engine.cache import EngineCache, Entry, default_root
-from stereo_rt.engine.flavour import Flavour, available, load
+from stereo_rt.engine.flavour import FLAVOURS, Flavour, available, load
 from stereo_rt.engine.gate import Parity, onnx_run
 from stereo_rt.engine.gpu import Gpu
 from stereo_rt.errors import CheckFailed, MissingExtra, ModelError, OutputError, UsageError
@@ -151,6 +153,16 @@ def test_what_is_not_installed_is_one_sentence() -> None:
     if "tensorrt" not in available():
         with pytest.raises(MissingExtra, match=r"stereo_rt\[tensorrt\]"):
             load("tensorrt")
+
+
+def test_without_any_flavour_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in FLAVOURS:
+        monkeypatch.setitem(sys.modules, name, None)  # as Python marks what cannot be imported
+    if not cli.app.registered_commands:
+        cli.register()
+    result = CliRunner().invoke(cli.app, ["build", "student_s"])
+    assert isinstance(result.exception, ModelError) and not result.output
+    assert all(f"stereo_rt[{extra}]" in str(result.exception) for extra in ("rtx", "tensorrt"))
 
 
 def test_full_tensorrt_needs_the_gpu_itself() -> None:

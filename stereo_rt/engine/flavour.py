@@ -145,14 +145,16 @@ class Flavour:
             _hold_types(trt, definition)
         if self.stoppable:
             config.progress_monitor = _monitor(trt, phases)
+        timings = None
         if timing is not None and not self.ahead_of_time:
-            config.set_timing_cache(config.create_timing_cache(timing), ignore_mismatch=False)
+            timings = config.create_timing_cache(timing) or config.create_timing_cache(b"")  # a new one for a damaged one
+            config.set_timing_cache(timings, False)
         self.log.memory.clear()
         with self.log.collecting() as errors:
             plan = builder.build_serialized_network(definition, config)
         if plan is None:
             raise ModelError(f"{name}: {self} cannot build it ({_short(_last(errors))}); run it with --backend onnx")
-        kept = bytes(config.get_timing_cache().serialize()) if timing is not None and not self.ahead_of_time else None
+        kept = None if timings is None else bytes(timings.serialize())
         return Built(bytes(plan), kept, dict(self.log.memory), layers(trt, definition), *tensors(definition))
 
     def open(self, plan: bytes, name: str) -> Any:

@@ -16,7 +16,7 @@ from .layers import Layers, Tensor
 
 @dataclass(frozen=True)
 class Sidecar:
-    """model: as it was asked for, a shipped name or a file. input: what the engine does to pixels by itself.
+    """model: as it was asked for, a shipped name or a file. normalisation: what the engine does to pixels by itself.
 
     parity: what the gate measured (gate.py); None, not run, until there was a GPU. built_at: UTC, ISO 8601.
     memory_bytes: as the builder said.
