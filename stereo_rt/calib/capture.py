@@ -8,6 +8,7 @@ DIR/manifest.json                           source, and of each pair: index in t
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,12 +67,13 @@ class Look:
 class Judge:
     """Looks at the frames of one stream in their order."""
 
-    def __init__(self, board: Board, *, quick: bool) -> None:
-        self._board, self._quick = board, quick
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._eyes = ThreadPoolExecutor(2, "stereo_rt eye")
         self._before: tuple[Detection, int] | None = None
 
     def __call__(self, frame: StereoFrame, kept: Kept) -> Look:
-        left, right = (detect(self._board, image, quick=self._quick) for image in (frame.left, frame.right))
+        left, right = self._eyes.map(lambda image: detect(self._board, image, quick=True), (frame.left, frame.right))
         speed = self._speed(left, frame.stamp_ns)
         self._before = (left, frame.stamp_ns) if left is not None else None
         if left is None or right is None:

@@ -15,8 +15,8 @@ FINE = 16
 """Samples along each side of a cell."""
 
 
-def coverage_map(detections: Iterable[Detection]) -> np.ndarray:
-    """(8, 10) float64: the share of each cell of the image that lies within the convex hull of some detection's points.
+def seen_area(detections: Iterable[Detection]) -> np.ndarray:
+    """(128, 160) bool: the samples of the image that lie within the convex hull of some detection's points.
 
     Between its outermost points a board constrains the lens; beyond them the model only extrapolates.
     """
@@ -24,11 +24,15 @@ def coverage_map(detections: Iterable[Detection]) -> np.ndarray:
     for detection in detections:
         # Pixel centres are whole numbers, so an image spans from -0.5 to size - 0.5; so do the samples.
         scaled = (detection.corners_px + 0.5) / detection.size * seen.shape[::-1] - 0.5
-        hull = cv2.convexHull(np.rint(scaled).astype(np.int32))
-        cv2.fillConvexPoly(seen, hull, 1)
-    return seen.reshape(CELLS[1], FINE, CELLS[0], FINE).mean(axis=(1, 3))
+        cv2.fillConvexPoly(seen, cv2.convexHull(np.rint(scaled).astype(np.int32)), 1)
+    return seen.astype(bool)
+
+
+def coverage_map(detections: Iterable[Detection]) -> np.ndarray:
+    """(8, 10) float64: the share of seen_area in each cell of the image."""
+    return seen_area(detections).reshape(CELLS[1], FINE, CELLS[0], FINE).mean(axis=(1, 3))
 
 
 def coverage(detections: Iterable[Detection]) -> float:
-    """The share of the image area, in [0, 1], within the hull of some detection: the mean of coverage_map."""
-    return float(coverage_map(detections).mean())
+    """The share of the image area, in [0, 1], within the hull of some detection: the mean of seen_area."""
+    return float(seen_area(detections).mean())

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from .boards import Board
-from .coverage import coverage
+from .coverage import seen_area
 from .detect import Detection
 
 MEASURES = ("across", "down", "size", "turned", "tipped")
@@ -61,9 +61,14 @@ class Kept:
         return Kept(self.stances[:-1], self.left[:-1], self.right[:-1])
 
     @cached_property
+    def _areas(self) -> tuple[np.ndarray, np.ndarray]:
+        return seen_area(self.left), seen_area(self.right)
+
+    @cached_property
     def coverage(self) -> tuple[float, float]:
         """Of the left and the right image, in [0, 1]."""
-        return coverage(self.left), coverage(self.right)
+        left, right = self._areas
+        return float(left.mean()), float(right.mean())
 
     @property
     def bars(self) -> dict[str, float]:
@@ -84,11 +89,8 @@ class Kept:
         here = stance(board, left)
         distance = np.abs((self.stances - here) / WANTED).sum(axis=1).min()
         # The same place seen by other corners, as with half a board, is new to the lens though not to the pose.
-        grown = max(coverage((*eye, new)) - before for eye, new, before in self._eyes(left, right))
+        grown = max(float((seen_area([new]) & ~area).mean()) for area, new in zip(self._areas, (left, right), strict=True))
         return float(max(np.nan_to_num(distance) / NEW, grown / WORTH_COVERAGE))
-
-    def _eyes(self, left: Detection, right: Detection) -> tuple[tuple[tuple[Detection, ...], Detection, float], ...]:
-        return (self.left, left, self.coverage[0]), (self.right, right, self.coverage[1])
 
 
 NOTHING = Kept(np.empty((0, len(MEASURES))))

@@ -43,7 +43,7 @@ class CaptureSession(Versioned):
         self.capture = Capture(folder, board, source.name)
         self.auto = True
         self.look: Look | None = None
-        self._source, self._judge = source, Judge(board, quick=True)
+        self._source, self._judge = source, Judge(board)
         self._say, self._timeout_s, self._max_frames = say, timeout_s, max_frames
         self._stop_when_enough = stop_when_enough
         self._lock = threading.Lock()

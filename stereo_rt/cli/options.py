@@ -37,6 +37,7 @@ def _shared(
 
 MATCHING = ("config", "set_", "model", "backend", "device", "verbose", "quiet")
 CAPTURE = ("calib", "rectified", "size", "swap", "force", "max_frames")
+CAPTURING = ("config", "set_", "max_frames", "headless", "swap", "verbose", "quiet")
 LABELLING = ("config", "set_", *CAPTURE, "device", "min_conf", "verbose", "quiet")
 
 
@@ -53,6 +54,11 @@ def matching_command(command: Callable[..., None]) -> Callable[..., None]:
 def labelling_command(command: Callable[..., None]) -> Callable[..., None]:
     """The same for a command that labels pairs, with a matcher of its own choice: only the flags LABELLING."""
     return _with_flags(command, LABELLING)
+
+
+def capturing_command(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command that only looks at raw pairs: only the flags CAPTURING."""
+    return _with_flags(command, CAPTURING)
 
 
 def _with_flags(command: Callable[..., None], flags: tuple[str, ...]) -> Callable[..., None]:

@@ -71,6 +71,7 @@ class BoardCamera:
         self.board, self._fps, self._seed, self._noise = board, fps, seed, noise
         self._eyes = TargetRig(board, self.rig, (_background(size, seed), _background(size, seed + 1)))
         self._clock = FrameClock(skips=live) if live or realtime else None
+        self._places: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._next, self._ended = 0, False
 
     @property
@@ -110,7 +111,13 @@ class BoardCamera:
         return cv2.Rodrigues(r0 + share * (r1 - r0))[0], t0 + share * (t1 - t0)
 
     def _place(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """(rotation vector, t_m) of the n-th place where the board is held; both eyes see all of it."""
+        """(rotation vector, t_m) of the n-th place where the board is held."""
+        if number not in self._places:
+            self._places[number] = self._seen_by_both(number)
+        return self._places[number]
+
+    def _seen_by_both(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """A place where both eyes see all of the board."""
         rng = np.random.default_rng((self._seed, 4, number))
         points = self.board.points_m
         centre, extent = (points.min(axis=0) + points.max(axis=0)) / 2, np.ptp(points[:, :2], axis=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import board
+from . import board, capture
 
 app = typer.Typer(
     help="Calibrate a stereo camera: print a board, capture it, solve, check, convert.",
@@ -12,3 +12,4 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(board.board)
+app.command()(capture.capture)
