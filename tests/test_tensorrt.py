@@ -231,6 +231,14 @@ def test_one_thread_creates_calls_and_closes(matcher: tensorrt.TensorRTMatcher) 
     assert np.isfinite(matcher(*noise(0)).disparity_px).all()
 
 
+def test_engines_on_one_thread_close_in_any_order(engine: Entry, file: Path) -> None:
+    first, second = tensorrt.TensorRTMatcher(asked(file)), tensorrt.TensorRTMatcher(asked(file))
+    expected = first(*noise(0)).disparity_px
+    first.close()
+    np.testing.assert_array_equal(second(*noise(0)).disparity_px, expected)
+    second.close()
+
+
 def test_it_lives_beside_torch_and_leaves_nothing(engine: Entry, file: Path) -> None:
     """Memory that the GPU has free is the same after many lives; torch works before, between and after."""
     torch = pytest.importorskip("torch")

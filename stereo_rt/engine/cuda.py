@@ -1,7 +1,7 @@
 """PyCUDA, held by one thread: the device's primary context, memory that both sides reach, and what comes of failures.
 
 The primary context is the one that torch and every other library on CUDA's runtime use: in a context of its own, PyCUDA's
-buffers would be strangers to them. A context is current on one thread; here it is the thread that opens it, until it closes.
+buffers would be strangers to them. A context is current on one thread at a time: PyCUDA wants the one that retained it.
 """
 
 from __future__ import annotations
@@ -38,25 +38,30 @@ def device_index(device: str) -> int:
     return int(number or 0)
 
 
-@contextmanager
-def primary_context(index: int) -> Iterator[Any]:
-    """PyCUDA's Device, its primary context current on this thread until the end. Raises ModelError.
+class PrimaryContext:
+    """A device's primary context, retained until close(). `with` makes it current on this thread, as often as need be.
 
-    PyCUDA leaves the released context on the thread's stack, where it may be dead; it is taken off again.
+    So engines on several GPUs, torch, and whatever else a thread uses leave each other's contexts alone.
     """
-    cuda = pycuda()
-    if index >= (count := cuda.Device.count()):
-        raise ModelError(f"there is no device cuda:{index}; this machine has {count}, counted from 0")
-    with explained(f"the GPU cuda:{index} does not start"):
+
+    def __init__(self, index: int) -> None:
+        """index: N of cuda:N. Raises ModelError."""
+        cuda = pycuda()
+        if index >= (count := cuda.Device.count()):
+            raise ModelError(f"there is no device cuda:{index}; this machine has {count}, counted from 0")
+        with explained(f"the GPU cuda:{index} does not start"):
+            self._context = cuda.Device(index).retain_primary_context()
+
+    def __enter__(self) -> None:
+        self._context.push()
+
+    def __exit__(self, *_: object) -> None:
+        self._context.pop()
+
+    def close(self) -> None:
+        """Release it. PyCUDA leaves the released context on the thread's stack, where it may be dead: it is taken off again."""
         before = replay.current_context()
-        device = cuda.Device(index)
-        context = device.retain_primary_context()
-        context.push()
-    try:
-        yield device
-    finally:
-        context.pop()
-        context.detach()
+        self._context.detach()
         if replay.current_context() != before:
             replay.pop_context()
 

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import ModelError
 from . import jit
 from .cache import Entry
-from .cuda import explained, primary_context, pycuda
+from .cuda import PrimaryContext, explained, pycuda
 from .flavour import load
 from .replay import CudaError, CudaGraph
 from .wrapped import INPUTS, OUTPUTS
@@ -35,22 +35,29 @@ class LoadedEngine:
         Raises ModelError; whatever was opened before that is closed again.
         """
         self._name, self._owner = entry.sidecar.model, threading.current_thread()
-        self._cuda = cuda = pycuda()
+        self._cuda, self._gpu = pycuda(), PrimaryContext(device)
+        try:
+            with explained(f"{self._name}: its engine does not start on cuda:{device}"), self._gpu:
+                self._open(entry, cuda_graph)
+        except BaseException:
+            self._gpu.close()
+            raise
+
+    def _open(self, entry: Entry, cuda_graph: bool) -> None:
         flavour, (width, height) = load(entry.sidecar.key.flavour), entry.sidecar.key.size
-        with explained(f"{self._name}: its engine does not start on cuda:{device}"), ExitStack() as opened:
-            opened.enter_context(primary_context(device))
-            opened.callback(self.__dict__.clear)  # TensorRT's and PyCUDA's objects go with their last reference
+        with ExitStack() as opened:
+            opened.callback(self._forget)
             self._engine = flavour.open(entry.engine.read_bytes(), self._name)
             self._context, self._kernels = jit.execution(flavour, self._engine, entry.engine, cuda_graph)
             if self._context is None:
-                raise ModelError(f"{self._name}: {flavour} has no room for its engine on cuda:{device}; close other programs")
-            self._stream = cuda.Stream()
+                raise ModelError(f"{self._name}: the GPU has no room for its engine; close other programs")
+            self._stream = self._cuda.Stream()
             image, depth = ((height, width, 3), np.uint8), ((height, width), np.float32)
             arrays, self._memory = [], []
             for tensor, (shape, dtype) in zip(INPUTS + OUTPUTS, (image, image, depth, depth), strict=True):
-                array = cuda.pagelocked_empty(shape, dtype)
+                array = self._cuda.pagelocked_empty(shape, dtype)
                 opened.callback(array.base.free)
-                memory = cuda.mem_alloc(array.nbytes)
+                memory = self._cuda.mem_alloc(array.nbytes)
                 opened.callback(memory.free)
                 self._context.set_tensor_address(tensor, int(memory))
                 arrays.append(array)
@@ -77,11 +84,13 @@ class LoadedEngine:
     def upload_left(self) -> None:
         """Start copying images[0] to the GPU; returns at once, so that images[1] is prepared meanwhile."""
         self._check_thread()
-        self._upload(0)
+        with explained(f"{self._name}: the GPU failed"), self._gpu:
+            self._upload(0)
 
     def infer(self) -> None:
         """Copy images[1], run the network, copy the maps back; returns when they are there. Raises ModelError."""
-        with explained(f"{self._name}: the GPU failed"):
+        self._check_thread()
+        with explained(f"{self._name}: the GPU failed"), self._gpu:
             self._upload(1)
             self._run()
             for array, memory in zip(self.maps, self._memory[2:], strict=True):
@@ -91,20 +100,26 @@ class LoadedEngine:
     def network_ms(self, repeats: int) -> list[float]:
         """Milliseconds that the GPU takes for the network, by CUDA events, on images that lie there; no copies."""
         self._check_thread()
-        start, end, times_ms = self._cuda.Event(), self._cuda.Event(), []
-        for _ in range(repeats):
-            start.record(self._stream)
-            self._run()
-            end.record(self._stream)
-            end.synchronize()
-            times_ms.append(start.time_till(end))
+        times_ms = []
+        with explained(f"{self._name}: the GPU failed"), self._gpu:
+            start, end = self._cuda.Event(), self._cuda.Event()
+            for _ in range(repeats):
+                start.record(self._stream)
+                self._run()
+                end.record(self._stream)
+                end.synchronize()
+                times_ms.append(start.time_till(end))
         return times_ms
 
     def close(self) -> None:
         """Free everything, the latest first; images and maps are gone then, also for those who kept them."""
         self._check_thread()
-        with explained(f"{self._name}: its engine did not end well"):
-            self._opened.close()
+        gpu = self._gpu
+        try:
+            with explained(f"{self._name}: its engine did not end well"), gpu:
+                self._opened.close()
+        finally:
+            gpu.close()
 
     def _upload(self, eye: int) -> None:
         self._cuda.memcpy_htod_async(self._memory[eye], self.images[eye], self._stream)
@@ -126,3 +141,8 @@ class LoadedEngine:
                 f"the engine belongs to the thread '{self._owner.name}', where its CUDA context is, and was used from "
                 f"'{here.name}'; create, call and close a matcher on one thread"
             )
+
+    def _forget(self) -> None:
+        """TensorRT's and PyCUDA's objects have no close; they go with the last reference."""
+        for name in ("_run", "images", "maps", "_memory", "_stream", "_kernels", "_context", "_engine"):
+            self.__dict__.pop(name, None)
