@@ -16,7 +16,7 @@ from ..config import Config
 from ..errors import SourceError
 from ..frames import StereoFrame
 from ..matchers import create_matcher
-from ..matchers.base import MatcherSpec
+from ..matchers.base import Matcher, MatcherSpec
 from ..pipeline import Plan
 from ..session import find_calibration, make_plan
 from ..sources import open_source
@@ -28,7 +28,7 @@ from .machine import load, machine, peak_memory_mb
 from .overhead import overhead
 from .reference import KINDS, reference_ms
 from .report import AccuracyRow, BenchReport, LoopFigures, MatcherBench, Overhead, figures, settings_of
-from .stages import Alone, network_alone, stages_alone
+from .stages import Alone, engine_of, network_alone, stages_alone
 
 MEMORY_FRAMES = 8
 """Pairs held in memory and repeated: enough that caches do not see the same one twice in a row."""
@@ -198,19 +198,23 @@ def _on_source(uri: str, c: _Candidate, frames: int) -> tuple[tuple[int, int], M
     except BaseException:
         source.close()
         raise
-    seen: list[tuple[MatcherSpec, Plan]] = []
+    made: list[Matcher] = []
+    plans: list[Plan] = []
+
+    def make_matcher() -> Matcher:
+        made.append(create_matcher(c.cfg.match))
+        return made[-1]
 
     def plan(size: tuple[int, int], spec: MatcherSpec) -> Plan:
-        seen.append((spec, make_plan(calibration, c.cfg.calib, size, spec, offline=False)))
-        return seen[-1][1]
+        plans.append(make_plan(calibration, c.cfg.calib, size, spec, offline=False))
+        return plans[-1]
 
-    run = run_loop(source, lambda: create_matcher(c.cfg.match), plan, c.cfg, frames)
+    run = run_loop(source, make_matcher, plan, c.cfg, frames)
     if len(run.intervals_ms) < 2:
         raise SourceError(f"{uri}: gave too few frames to measure; take a longer recording, or a camera")
-    spec, planned = seen[-1]
     live = loop_figures([run])
     return source.size, MatcherBench(
-        **_identity(spec, None, planned.rig.size),
+        **_identity(made[-1].spec, engine_of(made[-1]), plans[-1].rig.size),
         live=live,
         live_rate_hz=source.fps,
         periods_p99=_periods(live, source.fps or live.fps),

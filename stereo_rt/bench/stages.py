@@ -11,7 +11,7 @@ from ..errors import UsageError
 from ..frames import Disparity, StereoFrame
 from ..geometry import RectifiedRig
 from ..matchers import create_matcher
-from ..matchers.base import MatcherSpec, NetworkTimer
+from ..matchers.base import Matcher, MatcherSpec, NetworkTimer
 from ..pipeline import Plan
 from ..post import Post
 from ..timing import timed_ms
@@ -55,7 +55,7 @@ def stages_alone(
         stages["post"] = lambda i: apply(matched[i], replace(rectified[i], index=i), planned.rig, {})
         return Alone(
             spec=matcher.spec,
-            engine=getattr(matcher, "engine_key", None),
+            engine=engine_of(matcher),
             plan=planned,
             rectified=rectified,
             matched=matched,
@@ -73,9 +73,14 @@ def network_alone(match: MatchConfig, repeats: int) -> tuple[MatcherSpec, str | 
         if not isinstance(matcher, NetworkTimer):
             raise UsageError(f"the {match.backend} backend has no network to time alone; leave out --engine-only")
         matcher.network_ms(WARM_UP)
-        return matcher.spec, getattr(matcher, "engine_key", None), matcher.network_ms(repeats)
+        return matcher.spec, engine_of(matcher), matcher.network_ms(repeats)
     finally:
         matcher.close()
+
+
+def engine_of(matcher: Matcher) -> str | None:
+    """The key of the engine it runs; None where there is none."""
+    return getattr(matcher, "engine_key", None)
 
 
 def _time(stage: Callable[[int], object], inputs: int, repeats: int) -> list[float]:
