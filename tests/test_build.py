@@ -96,7 +96,7 @@ def test_the_command_builds_lists_inspects_and_prunes(tiny: ModelFile, home: Pat
     facts = json.loads(sidecar.read_text())
     assert facts["engine_sha256"] == hashlib.sha256(engine.read_bytes()).hexdigest()
     assert facts["key"]["onnx_sha256"] == tiny.sha256 and facts["key"]["targets"] == ["8.6", "12.0"]
-    assert facts["parity"] is None and facts["max_disparity_px"] == 64 and facts["build_s"] > 0
+    assert facts["parity"] == "not run" and facts["max_disparity_px"] == 64 and facts["build_s"] > 0
     assert "already built" in run(network, "--gpu", "8.6,sm120")
     assert "sm86 sm120" in run("--list") and "not run" in run("--list")
     inspected = run(network, "--inspect")
@@ -187,7 +187,7 @@ def test_when_fp32_fails_as_well_nothing_is_kept(rtx: Flavour, tiny: ModelFile, 
     def nonsense(entry: Entry) -> Iterator[Run]:
         yield lambda left, right: (np.full(left.shape[:2], np.nan, np.float32), np.ones(left.shape[:2], np.float32))
 
-    with pytest.raises(CheckFailed, match=r"fp32 engine .* was removed; use --backend onnx"):
+    with pytest.raises(CheckFailed, match=r"fp32 engine .* is not used; use --backend onnx"):
         build.ensure(tiny, rtx, gpu=RTX3090, open_engine=nonsense)
     assert files(home) == []
 

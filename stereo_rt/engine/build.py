@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from queue import Empty, Queue
 
 from .. import paths
-from ..errors import CheckFailed, MissingExtra, ModelError, StereoError
+from ..errors import CheckFailed, MissingExtra, ModelError, OutputError
 from ..matchers.models import ModelFile, Signature
 from .cache import EngineCache, Entry
 from .flavour import EXTRAS, OPTIONS, Built, Flavour
@@ -142,15 +142,18 @@ def judge(
     parity = measure(reference, run, key.size, gpu.name)
     say(f"parity with ONNX Runtime in FP32: {parity}")
     if not parity.holds:
-        cache.remove(entry)
+        next_step = "use --backend onnx" if key.precision == "fp32" else f"build {_command(model, key.flavour, 'fp32')}"
+        try:
+            cache.remove(entry)
+        except OutputError as e:
+            next_step = f"remove it ({e}), then {next_step}"
         raise CheckFailed(
             f"{model.name}: its {key.precision} engine on {gpu.name} differs too much from ONNX Runtime in FP32 ({parity}; "
-            f"allowed are {LIMITS}) and was removed; "
-            + ("use --backend onnx" if key.precision == "fp32" else f"build {_command(model, key.flavour, 'fp32')}")
+            f"allowed are {LIMITS}) and is not used; {next_step}"
         )
     try:
         return cache.judged(entry, parity)
-    except StereoError as e:  # a read-only cache: the engine is good all the same
+    except OutputError as e:  # a read-only cache: the engine is good all the same
         log.warning("the parity figures are not kept: %s", e)
         return entry
 

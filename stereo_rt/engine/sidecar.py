@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError, WrapSerializer
 
 from ..atomic import write_bytes
 from .gate import Parity
 from .gpu import Gpu
 from .key import Key
 from .layers import Layers, Tensor
+
+NOT_RUN = "not run"
+ParityOrNotRun = Annotated[
+    Parity | None,
+    BeforeValidator(lambda value: None if value == NOT_RUN else value),
+    WrapSerializer(lambda value, plain: NOT_RUN if value is None else plain(value)),
+]
+"""None in memory; in the file words, for those who open it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Sidecar:
     has_confidence: bool
     layers: Layers
     memory_bytes: dict[str, int]
-    parity: Parity | None
+    parity: ParityOrNotRun
     build_s: float
     built_at: str
 
