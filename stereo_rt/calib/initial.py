@@ -6,6 +6,8 @@ it. Here every model starts from its own ideal lens: directions are taken throug
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -27,6 +29,9 @@ def mono_start(seen: Observations, model: LensModel, size: tuple[int, int]) -> E
 
     size: (width, height). Raises CalibrationError when no focal length explains the views.
     """
+    if model == "rational":  # what it adds to the pinhole model has no use before that fits, and leads astray
+        estimate = mono_start(seen, "pinhole", size)
+        return adjust_robustly(seen, replace(estimate, model=model, lenses=np.pad(estimate.lenses, ((0, 0), (0, 3)))))
     some = seen.take(np.unique(np.linspace(0, len(seen.pixels) - 1, TRIED_VIEWS).astype(int)))
     guesses = [_ideal(model, size, share * size[0]) for share in FOCAL_SHARES]
     fits = [float(np.median(_poses(some, model, guess, size)[2])) for guess in guesses]
@@ -59,8 +64,7 @@ def stereo_start(seen: Observations, left: Estimate, right: Estimate) -> Estimat
         T = t[1, view] - R_right_left @ t[0, view]
         points = (seen.points_m @ np.swapaxes(R[0, both], -1, -2) + t[0, both][:, None]) @ R_right_left.T + T
         off = project(left.model, right.lenses[0], points).pixels - seen.pixels[both, 1]
-        # Not quite the median: of a rig that was moved half way, either half should win.
-        miss = float(np.quantile(_rms(off), 0.4))
+        miss = usual_px(_rms(off))
         if best is None or miss < best[0]:
             best = miss, R_right_left, T
     assert best is not None, "a view that both eyes saw"
@@ -76,10 +80,14 @@ def adjust_robustly(seen: Observations, start: Estimate, rounds: int = 4) -> Est
     here = start
     for _ in range(rounds):
         errors = view_rms_px(seen, here)
-        usual = 2 * max(float(np.nanmedian(errors)), 1e-3)
-        weights = np.nan_to_num(1 / (1 + (errors / usual) ** 2) ** 2)
+        weights = np.nan_to_num(1 / (1 + (errors / (2 * usual_px(errors))) ** 2) ** 2)
         here = adjust(seen, here, weights, steps=20)
     return here
+
+
+def usual_px(errors: np.ndarray) -> float:
+    """What a good view's error is. Below the median: of a rig that was moved half way, either half should win."""
+    return max(float(np.quantile(np.nan_to_num(errors, nan=np.inf), 0.35)), 1e-3)
 
 
 def view_rms_px(seen: Observations, estimate: Estimate) -> np.ndarray:
@@ -104,8 +112,8 @@ def _poses(
     camera = camera_of(model, lens, size)
     count = len(seen.pixels)
     R, t, rms = np.tile(np.eye(3), (count, 1, 1)), np.tile([0.0, 0, 1], (count, 1)), np.full(count, np.inf)
-    for view, pixels in enumerate(seen.pixels[:, 0]):
-        rays = lenses.unproject(camera, pixels)
+    seen_rays = lenses.unproject(camera, seen.pixels[:, 0].reshape(-1, 2)).reshape(count, -1, 3)
+    for view, (pixels, rays) in enumerate(zip(seen.pixels[:, 0], seen_rays, strict=True)):
         near = rays[:, 2] > np.cos(np.radians(WIDEST_DEG))
         if near.sum() < LEAST_POINTS:
             continue

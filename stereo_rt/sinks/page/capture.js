@@ -34,7 +34,7 @@ function render(status) {
   $("state").dataset.state = status.finished ? "paused" : "ok";
   $("folder").textContent = status.folder;
   $("auto").setAttribute("aria-pressed", String(status.auto));
-  $("message").textContent = status.message || status.hint;
+  $("message").textContent = status.message;
 }
 
 let connected = false;
