@@ -6,9 +6,13 @@ composed, in either direction. The pair is the one named in stereoRectificationD
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
 
 from ...errors import CalibrationError
+from ..rectify import rectifying_rotations
 from ..rig import CameraModel, Distortion, StereoRig
 from .document import Document
 from .fields import Fields, intrinsic_matrix, pixels
@@ -89,3 +93,40 @@ def _camera(fields: Fields) -> CameraModel:
     dist = fields.numbers("distortionCoeff")
     fx, _, cx, _, fy, cy, *_ = fields.numbers("intrinsicMatrix", 9)
     return CameraModel(*size, K=intrinsic_matrix(fx, fy, cx, cy), dist=dist[:4] if kind == 1 else dist, model=MODELS[kind])
+
+
+def write(rig: StereoRig) -> tuple[str, ...]:
+    """The pair on sockets 1 and 2, linked to each other, as in the EEPROM; the skew is not carried."""
+    link = _link(2, rig.R_right_left, rig.T_right_left_m * 100)
+    end = _link(-1, np.zeros((3, 3)), np.zeros((3, 1)))
+    rotations = rectifying_rotations(rig.R_right_left, rig.T_right_left_m)
+    tree = {
+        "boardName": rig.name,
+        "cameraData": [[1, _entry(rig.left, link)], [2, _entry(rig.right, end)]],
+        "stereoRectificationData": {
+            "leftCameraSocket": 1,
+            "rightCameraSocket": 2,
+            "rectifiedRotationLeft": rotations[0].tolist(),
+            "rectifiedRotationRight": rotations[1].tolist(),
+        },
+        "version": 6,
+    }
+    return (json.dumps(tree, indent=1) + "\n",)
+
+
+def _entry(eye: CameraModel, extrinsics: dict[str, Any]) -> dict[str, Any]:
+    K = eye.K.copy()
+    K[0, 1] = 0.0
+    return {
+        "cameraType": 1 if eye.model == "fisheye" else 0,
+        "width": eye.width,
+        "height": eye.height,
+        "intrinsicMatrix": K.tolist(),
+        "distortionCoeff": np.pad(eye.dist, (0, 14 - eye.dist.size)).tolist(),
+        "extrinsics": extrinsics,
+    }
+
+
+def _link(socket: int, R: np.ndarray, T_cm: np.ndarray) -> dict[str, Any]:
+    shift = dict(zip("xyz", map(float, T_cm.ravel()), strict=True))
+    return {"rotationMatrix": R.tolist(), "translation": shift, "specTranslation": shift, "toCameraSocket": socket}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import yaml
 
 from ...errors import CalibrationError
 from ..rig import CameraModel, Distortion, StereoRig
@@ -44,3 +47,22 @@ def _camera(cam: Fields) -> CameraModel:
     coefficients = cam.numbers("distortion_coeffs") if distortion != "none" else np.zeros(0)
     K = intrinsic_matrix(*cam.numbers("intrinsics", 4))
     return CameraModel(*cam.size("resolution"), K=K, dist=coefficients, model=MODELS[distortion])
+
+
+def write(rig: StereoRig) -> tuple[str, ...]:
+    """A camchain; of a pinhole lens radtan carries k1 k2 p1 p2 only, and the skew is not carried."""
+    T = np.eye(4)
+    T[:3, :3], T[:3, 3:] = rig.R_right_left, rig.T_right_left_m
+    tree: dict[str, dict[str, Any]] = {}
+    for n, eye in enumerate((rig.left, rig.right)):
+        tree[f"cam{n}"] = {
+            "cam_overlaps": [1 - n],
+            "camera_model": "pinhole",
+            "distortion_coeffs": np.pad(eye.dist[:4], (0, max(0, 4 - eye.dist.size))).tolist(),
+            "distortion_model": "equidistant" if eye.model == "fisheye" else "radtan",
+            "intrinsics": [float(eye.K[0, 0]), float(eye.K[1, 1]), float(eye.K[0, 2]), float(eye.K[1, 2])],
+            "resolution": list(eye.size),
+            "rostopic": f"/cam{n}/image_raw",
+        }
+    tree["cam1"]["T_cn_cnm1"] = T.tolist()
+    return (yaml.safe_dump(tree, default_flow_style=None, width=120),)

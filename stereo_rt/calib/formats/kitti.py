@@ -60,3 +60,12 @@ def _size(lines: Fields, left: str, frame_size: tuple[int, int] | None) -> tuple
     if frame_size is None:
         raise CalibrationError("states no image size, and there are no frames to take it from; use calib_cam_to_cam.txt")
     return frame_size
+
+
+def write_rectified(rig: RectifiedRig) -> tuple[str, ...]:
+    """calib_cam_to_cam.txt with the grey pair (0, 1)."""
+    lines = []
+    for n, (cx, tx) in enumerate(((rig.cx_px, 0.0), (rig.cx_px + rig.doffs_px, -rig.fx_px * rig.baseline_m))):
+        P = [rig.fx_px, 0.0, cx, tx, 0.0, rig.fx_px, rig.cy_px, 0.0, 0.0, 0.0, 1.0, 0.0]
+        lines += [f"S_rect_0{n}: {rig.width} {rig.height}", f"P_rect_0{n}: " + " ".join(map(repr, map(float, P)))]
+    return ("\n".join(lines) + "\n",)

@@ -42,3 +42,12 @@ def read(documents: tuple[Document, ...], frame_size: tuple[int, int] | None) ->
 
 def _one(lines: Fields, key: str) -> float:
     return float(lines.numbers(key, 1)[0])
+
+
+def write_rectified(rig: RectifiedRig) -> tuple[str, ...]:
+    """calib.txt; the bounds of the disparity (ndisp, vmin, vmax) belong to a scene and are left out."""
+    f, cx, cy, doffs = map(float, (rig.fx_px, rig.cx_px, rig.cy_px, rig.doffs_px))
+    return (
+        f"cam0=[{f!r} 0 {cx!r}; 0 {f!r} {cy!r}; 0 0 1]\ncam1=[{f!r} 0 {cx + doffs!r}; 0 {f!r} {cy!r}; 0 0 1]\n"
+        f"doffs={doffs!r}\nbaseline={1000 * rig.baseline_m!r}\nwidth={rig.width}\nheight={rig.height}\n",
+    )

@@ -108,3 +108,21 @@ def _says_fisheye(storage: Fields) -> bool:
 
 def _squeezed(key: Any) -> str:
     return re.sub(r"[^a-z0-9]", "", str(key).lower())
+
+
+def write(rig: StereoRig) -> tuple[str, ...]:
+    """One FileStorage YAML, named as OpenCV's samples do, T in metres. Raises CalibrationError."""
+    if rig.left.size != rig.right.size or rig.left.model != rig.right.model:
+        raise CalibrationError("one OpenCV file holds two eyes of one size and one lens model only")
+    width, height = rig.size
+    text = f"%YAML:1.0\n---\nimage_width: {width}\nimage_height: {height}\n"
+    if rig.left.model == "fisheye":
+        text += 'distortion_model: "fisheye"\n'
+    for number, eye in enumerate((rig.left, rig.right), start=1):
+        text += _matrix(f"M{number}", eye.K) + _matrix(f"D{number}", eye.dist[None])
+    return (text + _matrix("R", rig.R_right_left) + _matrix("T", rig.T_right_left_m),)
+
+
+def _matrix(name: str, values: np.ndarray) -> str:
+    rows, cols = values.shape
+    return f"{name}: !!opencv-matrix\n   rows: {rows}\n   cols: {cols}\n   dt: d\n   data: {values.ravel().tolist()}\n"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import yaml
 
 from ...errors import CalibrationError
 from ...geometry import RectifiedRig
@@ -124,3 +125,16 @@ def _projection(eye: Fields) -> np.ndarray:
 
 def _matrix(eye: Fields, key: str, *counts: int) -> np.ndarray:
     return eye.section(key).numbers("data", *counts)
+
+
+def write(rig: StereoRig) -> tuple[str, ...]:
+    """The left and the right eye's file, as camera_calibration_parsers lays them out. Raises CalibrationError."""
+    shapes = {"camera_matrix": (3, 3), "rectification_matrix": (3, 3), "projection_matrix": (3, 4)}
+    texts = []
+    for name, info in zip(("left", "right"), camera_infos(rig), strict=True):
+        tree = {"camera_name": name} | info
+        for key in (*shapes, "distortion_coefficients"):
+            rows, cols = shapes.get(key, (1, len(info[key]["data"])))
+            tree[key] = {"rows": rows, "cols": cols, "data": info[key]["data"]}
+        texts.append(yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, width=120))
+    return tuple(texts)

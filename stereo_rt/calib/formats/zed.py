@@ -83,3 +83,28 @@ def _camera(conf: Fields, eye: str, mode: str) -> CameraModel:
         names += ["k4", "k5", "k6"]
     K = intrinsic_matrix(*(cam.number(key) for key in ("fx", "fy", "cx", "cy")))
     return CameraModel(*SIZES[mode], K=K, dist=np.array([lens.number(key) for key in names]), model=model)
+
+
+def write(rig: StereoRig) -> tuple[str, ...]:
+    """One mode of a .conf; neither the skew nor a thin prism is carried. Raises CalibrationError for a size no mode has."""
+    mode = next((mode for mode, size in SIZES.items() if size == rig.left.size == rig.right.size), None)
+    if mode is None:
+        known = ", ".join("{}x{}".format(*size) for size in SIZES.values())
+        raise CalibrationError("no mode of a ZED has images of {}x{}, only {}".format(*rig.size, known))
+    lines = []
+    for name, eye in (("LEFT", rig.left), ("RIGHT", rig.right)):
+        K = {"fx": eye.K[0, 0], "fy": eye.K[1, 1], "cx": eye.K[0, 2], "cy": eye.K[1, 2]}
+        fisheye = eye.model == "fisheye"
+        names = (
+            ("k1", "k2", "k3", "k4") if fisheye else ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")[: max(5, eye.dist.size)]
+        )
+        dist = np.pad(eye.dist, (0, max(0, len(names) - eye.dist.size)))
+        lines += [
+            f"[{name}_CAM_{mode}]",
+            *(f"{key}={float(v)!r}" for key, v in (*K.items(), *zip(names, dist, strict=False))),
+            "",
+        ]
+    x, y, z = (float(v) for v in rig.T_right_left_m.ravel() * 1000)
+    turn = zip(("RX", "CV", "RZ"), cv2.Rodrigues(rig.R_right_left)[0].ravel(), strict=True)
+    lines += ["[STEREO]", f"Baseline={-x!r}", f"TY={y!r}", f"TZ={z!r}", *(f"{key}_{mode}={float(v)!r}" for key, v in turn)]
+    return ("\n".join(lines) + "\n",)

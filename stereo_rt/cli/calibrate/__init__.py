@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import board, capture
+from . import board, capture, convert
 
 app = typer.Typer(
     help="Calibrate a stereo camera: print a board, capture it, solve, check, convert.",
@@ -13,3 +13,4 @@ app = typer.Typer(
 )
 app.command()(board.board)
 app.command()(capture.capture)
+app.command()(convert.convert)
