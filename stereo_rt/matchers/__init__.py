@@ -45,7 +45,6 @@ def _automatic(match: MatchConfig) -> Matcher:
 def _why_not_tensorrt(device: str) -> str | None:
     """What is missing for it, found without loading anything; None when all is there."""
     from ..engine.cuda import device_index
-    from ..engine.flavour import available
     from ..engine.gpu import find_gpu
 
     if device == "cpu":
@@ -56,6 +55,8 @@ def _why_not_tensorrt(device: str) -> str | None:
         return str(e)
     if (gpu := find_gpu(index)) is None:
         return "there is no NVIDIA GPU here"
+    from ..engine.flavour import available
+
     if not available():
         return f"it is not installed, and {gpu.name} could use it: pip install 'stereo_rt[tensorrt]'"
     return None if find_spec("pycuda") else f"PyCUDA is not installed, and {gpu.name} could use it: pip install pycuda"
