@@ -107,8 +107,8 @@ def test_the_png_is_true_to_scale(kind: str) -> None:
     per_metre = int.from_bytes(png[place + 4 : place + 8], "big")
     assert per_metre == round(PNG_DPI / 0.0254)
     page = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
-    small = cv2.resize(page, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-    true_to_scale(BOARDS[kind], small, per_metre / 4)
+    small = cv2.resize(page, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    true_to_scale(BOARDS[kind], small, per_metre / 2)
     ruler = sheet.art.rects[-1]
     row = page[round((ruler[1] + 0.2) * per_metre / 1000)]
     black = np.flatnonzero(row[: round((ruler[0] + RULER_MM + 2) * per_metre / 1000)] < 128)

@@ -23,7 +23,7 @@ FOOT_MM = 17.0
 """For the ruler and what is written beside it."""
 RULER_MM = 100
 TEXT_MM = 3.2
-PNG_DPI = 600
+PNG_DPI = 300
 CURVE = 0.5522847498
 """Length of a Bezier curve's handles that make a quarter of a circle, for radius 1."""
 
