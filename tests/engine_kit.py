@@ -61,8 +61,11 @@ def tiny_network(file: Path, *, weight: float = 1.0, operation: str | None = Non
 
 def start(*arguments: str) -> subprocess.Popen[str]:
     """`stereo-rt ARGUMENTS` in a process of its own."""
-    command = [sys.executable, "-m", "stereo_rt", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return start_python("-m", "stereo_rt", *arguments)
+
+
+def start_python(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def read_until(process: subprocess.Popen[str], words: str) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from engine_kit import GRID, KEY
+from engine_kit import GRID, KEY, read_until, start_python
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -152,6 +153,23 @@ def test_nested_phases_make_one_fraction() -> None:
     phases.finish("part")
     phases.step("all", 1)
     assert phases.fraction == 0.5 and phases.current == "all"
+
+
+@pytest.mark.parametrize(("stoppable", "signals"), [(False, 1), (True, 2)])
+def test_a_builder_that_does_not_stop_is_left_at_once(stoppable: bool, signals: int) -> None:
+    """TensorRT 8 cannot be stopped; and nobody waits for one that could but does not, once Ctrl-C came twice."""
+    code = (
+        "import sys, threading; from stereo_rt.engine.build import _interruptible; from stereo_rt.engine.phases import Phases\n"
+        "phases, forever = Phases(), threading.Event()\n"
+        "phases.stop = lambda: print('asked to stop', flush=True)\n"
+        f"_interruptible(forever.wait, phases, {stoppable}, lambda: print('building', flush=True))\n"
+    )
+    process = start_python("-c", code)
+    for words in ("building", "asked to stop")[:signals]:
+        read_until(process, words)
+        process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 130 and not complaint
 
 
 names = st.sampled_from("abcd")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 NORMALISATION = "uint8 BGR in; RGB divided by 255 inside the engine"
 
 TICK_S = 0.1
+STOPS = (signal.SIGINT, signal.SIGTERM)
 Show = Callable[[Phases, float, float | None], None]
 """Called a few times a second during a build: where it is, seconds so far, seconds expected (None: nobody knows)."""
 Open = Callable[[Entry], AbstractContextManager[Run]]
@@ -224,32 +227,52 @@ def _interruptible(work: Callable[[], Built], phases: Phases, stoppable: bool, t
     """Run work() on a thread of its own, so that Ctrl-C, SIGTERM and the progress bar are served meanwhile.
 
     On the main thread a Ctrl-C would be raised inside whatever TensorRT calls back, from where it cannot come out.
-    Where TensorRT cannot be stopped its thread is left behind, and ends with the process.
     """
     results: Queue[Built | BaseException] = Queue()
+    ended = threading.Event()
 
     def run() -> None:
         try:
             results.put(work())
         except BaseException as e:
             results.put(e)
+        ended.set()
 
     thread = threading.Thread(target=run, name="engine builder", daemon=True)
-    thread.start()
     try:
+        # A signal that came while the thread starts would leave it unknown whether it did.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        try:
+            thread.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         while True:
             tick()
             with suppress(Empty):
                 result = results.get(timeout=TICK_S)
                 break
-    except BaseException:
-        phases.stop()
-        if stoppable:
-            thread.join()
+    except BaseException as e:
+        _end(thread, ended, phases, stoppable or isinstance(e, Exception))
         raise
     if isinstance(result, BaseException):
         raise result
     return result
+
+
+def _end(thread: threading.Thread, ended: threading.Event, phases: Phases, stoppable: bool) -> None:
+    """Stop a build and wait until it has; where it cannot be stopped, or at a second Ctrl-C, end the process at once.
+
+    Python aborts with a dump of itself when it ends while TensorRT still calls it. An event is waited for, as a thread
+    whose join() was interrupted passes for dead.
+    """
+    if thread.ident is None:
+        return
+    with suppress(KeyboardInterrupt, SystemExit):
+        phases.stop()
+        if stoppable:
+            ended.wait()
+            return
+    os._exit(128 + signal.SIGINT)
 
 
 def _to_judge(entry: Entry, gpu: Gpu | None, open_engine: Open | None) -> bool:
