@@ -18,6 +18,10 @@ TEXT = README.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
+EXTRAS = {"train|distill|export": "torch", "build": "tensorrt_rtx"}
+"""Commands, and the package without which they only say so."""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("readme")
@@ -26,10 +30,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.timeout(330)
 @pytest.mark.parametrize(("language", "code"), BLOCKS, ids=[code.partition("\n")[0][:40] for _, code in BLOCKS])
 def test_a_block_runs(language: str, code: str, folder: Path) -> None:
-    """Blocks build on the files of those before them. Making networks needs the extra [train]."""
-    if re.search(r"^stereo-rt (train|distill|export)", code, re.MULTILINE):
-        pytest.importorskip("torch")
+    """Blocks build on the files of those before them."""
+    for commands, package in EXTRAS.items():
+        if re.search(f"^stereo-rt ({commands})", code, re.MULTILINE):
+            pytest.importorskip(package)
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    env["STEREO_RT_HOME"] = str(folder / "home")
     command = [sys.executable, "-c", code] if language == "python" else ["bash", "-euo", "pipefail", "-c", code]
     run = subprocess.run(command, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stdout + run.stderr
@@ -38,7 +44,19 @@ def test_a_block_runs(language: str, code: str, folder: Path) -> None:
 
 def test_every_kind_of_use_is_shown() -> None:
     shown = "".join(code for _, code in BLOCKS)
-    for command in ("view", "process", "record", "info", "config show", "doctor", "bench", "train", "distill", "export"):
+    for command in (
+        "view",
+        "process",
+        "record",
+        "info",
+        "config show",
+        "doctor",
+        "bench",
+        "train",
+        "distill",
+        "export",
+        "build",
+    ):
         assert f"stereo-rt {command}" in shown, command
 
 
