@@ -22,7 +22,7 @@ from stereo_rt.sources import open_source
 pytest.importorskip("uvicorn")
 from stereo_rt.sinks.capture_page import CaptureServer
 
-CAMERA = "synthetic://board?live=1&fps=10&width=480&height=360"
+CAMERA = "synthetic://board?live=1&fps=10&width=480&height=360&place_s=8"  # it rests long enough for a loaded machine
 BOARD = "chessboard:9x6:0.025"
 
 

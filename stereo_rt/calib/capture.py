@@ -87,7 +87,7 @@ class Judge:
             "in step": abs(frame.skew_ns) / 1e9 * np.nan_to_num(speed) <= STEP_PX,
             "new": novelty >= 1,
         }
-        return Look(frame, left, right, gates, speed, novelty)
+        return Look(frame, left, right, {name: bool(is_open) for name, is_open in gates.items()}, speed, novelty)
 
     def _speed(self, seen: Detection | None, stamp_ns: int) -> float:
         """Median speed of the points since the frame before, in px/s; NaN, which is not still, without one."""

@@ -11,6 +11,7 @@ frames       600                     length; 0 for no end, which is the default 
 seed         0                       another rig, and other places
 baseline_m   0.06                    distance between the eyes
 fisheye      0                       1: lenses that see 120 degrees
+place_s      1.6                     from one place of the board to the next; it rests for the first half
 noise        2                       standard deviation of the sensor noise in grey levels
 live         0                       1: a camera on the wall clock, which skips frames nobody waited for; 0: a recording
 
@@ -41,8 +42,6 @@ from .rendering.target import Pose, TargetRig
 from .uri import SourceUri, option_error, show
 
 DEFAULT_BOARD = "chessboard:9x6:0.025"
-PLACE_S = 1.6
-"""From one place of the board to the next; it rests for the first half."""
 MARGIN_PX = 6
 
 
@@ -60,6 +59,7 @@ class BoardCamera:
         seed: int = 0,
         baseline_m: float = 0.06,
         fisheye: bool = False,
+        place_s: float = 1.6,
         noise: float = 2.0,
         live: bool = False,
         realtime: bool = False,
@@ -68,7 +68,7 @@ class BoardCamera:
         self.name, self.size, self.length, self.live = name, size, frames, live
         self.fps: float | None = fps
         self.rig = fisheye_rig(size, baseline_m, seed) if fisheye else raw_rig(size, baseline_m, seed)
-        self.board, self._fps, self._seed, self._noise = board, fps, seed, noise
+        self.board, self._fps, self._seed, self._place_s, self._noise = board, fps, seed, place_s, noise
         self._eyes = TargetRig(board, self.rig, (_background(size, seed), _background(size, seed + 1)))
         self._clock = FrameClock(skips=live) if live or realtime else None
         self._places: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -104,9 +104,9 @@ class BoardCamera:
 
     def pose(self, index: int) -> Pose:
         """The board's pose in the left eye's frame at frame `index`."""
-        number, passed = divmod(index / self._fps, PLACE_S)
+        number, passed = divmod(index / self._fps, self._place_s)
         (r0, t0), (r1, t1) = self._place(int(number)), self._place(int(number) + 1)
-        share = max(0.0, 2 * passed / PLACE_S - 1)
+        share = max(0.0, 2 * passed / self._place_s - 1)
         share = share * share * (3 - 2 * share)
         return cv2.Rodrigues(r0 + share * (r1 - r0))[0], t0 + share * (t1 - t0)
 
@@ -167,6 +167,7 @@ class Options(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     baseline_m: Annotated[float, Field(ge=0.01, le=0.5)] = 0.06
     fisheye: bool = False
+    place_s: Annotated[float, Field(ge=0.1, le=1000)] = 1.6
     noise: Annotated[float, Field(ge=0, le=40)] = 2.0
     live: bool = False
 
@@ -190,6 +191,7 @@ def open_board(uri: SourceUri, capture: CaptureConfig, realtime: bool) -> BoardC
         options.seed,
         options.baseline_m,
         options.fisheye,
+        options.place_s,
         options.noise,
         options.live,
         realtime,
