@@ -62,7 +62,7 @@ def test_a_good_pair_gives_no_advice(dy: float) -> None:
 
 def test_an_old_calibration_is_told_with_its_number() -> None:
     (sentence,) = advice(probe_pair(*pair(dy_px=1.2)))
-    assert "about 1.2 px off vertically at 480x320" in sentence and "stereo-rt calibrate" in sentence
+    assert "about 1.2 px off vertically at 480x320" in sentence and "stereo-rt calibrate check" in sentence
 
 
 def test_swapped_eyes_are_told() -> None:

@@ -26,6 +26,7 @@ VERTICAL_LIMIT_PX = 0.5
 GROSS_LIMIT_PX = 5.0
 """No stale calibration does this; the sign of disparity says nothing then either."""
 NEGATIVE_LIMIT = 0.7
+CHECK = "stereo-rt calibrate check SOURCE --calib FILE"
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ class Probe:
     @property
     def vertical_sigma_px(self) -> float:
         """About one standard deviation of vertical_rms_px: the noise (1.5 median deviations) of 3 coefficients."""
-        return 1.5 * self.vertical_spread_px * np.sqrt(3 / max(self.matches, 1))
+        return float(1.5 * self.vertical_spread_px * np.sqrt(3 / max(self.matches, 1)))
 
 
 def probe_pair(left: np.ndarray, right: np.ndarray) -> Probe:
     """Probe one pair of rectified images, (H, W) or (H, W, 3) uint8."""
-    return _summary(match_corners(left, right), (left.shape[1], left.shape[0]))
+    return summarise(match_corners(left, right), (left.shape[1], left.shape[0]))
 
 
 def advice(probe: Probe) -> list[str]:
@@ -69,9 +70,7 @@ def advice(probe: Probe) -> list[str]:
     if probe.negative_share > NEGATIVE_LIMIT:
         return ["left and right look swapped (near things move the wrong way between the images); try --swap"]
     if probe.vertical_rms_px - 2 * probe.vertical_sigma_px > VERTICAL_LIMIT_PX:
-        return [
-            f"{off}: the calibration no longer fits the cameras and depth suffers; calibrate again with: stereo-rt calibrate"
-        ]
+        return [f"{off}: the calibration no longer fits the cameras and depth suffers; see how, with: {CHECK}"]
     return []
 
 
@@ -107,7 +106,7 @@ class RectificationProbe:
     @property
     def probe(self) -> Probe:
         """What all frames looked at so far say together."""
-        return _summary(np.concatenate([np.zeros((0, 4)), *self._looks]), self._size)
+        return summarise(np.concatenate([np.zeros((0, 4)), *self._looks]), self._size)
 
 
 def match_corners(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -126,12 +125,13 @@ def match_corners(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     if not len(a):
         return np.zeros((0, 4))
     flags = cv2.OPTFLOW_USE_INITIAL_FLOW
-    refined, found, _ = cv2.calcOpticalFlowPyrLK(grey_left, grey_right, a, b.copy(), winSize=(9, 9), maxLevel=0, flags=flags)
+    refined, found, _ = cv2.calcOpticalFlowPyrLK(grey_left, grey_right, a, b.copy(), winSize=(15, 15), maxLevel=0, flags=flags)
     good = (found[:, 0] > 0) & (np.abs(refined - b).max(axis=1) <= REFINED_MAX_PX)
     return np.concatenate([a, a - refined], axis=1)[good].astype(np.float64)
 
 
-def _summary(matches: np.ndarray, size: tuple[int, int]) -> Probe:
+def summarise(matches: np.ndarray, size: tuple[int, int]) -> Probe:
+    """What (N, 4) matches, as match_corners gives them, say of images of (width, height)."""
     if not len(matches):
         return Probe(0, np.nan, np.nan, np.nan, np.nan, size)
     x, y, dx, dy = matches.T

@@ -38,6 +38,7 @@ def _shared(
 MATCHING = ("config", "set_", "model", "backend", "device", "verbose", "quiet")
 CAPTURE = ("calib", "rectified", "size", "swap", "force", "max_frames")
 CAPTURING = ("config", "set_", "max_frames", "headless", "swap", "verbose", "quiet")
+CHECKING = ("config", "set_", "calib", "rectified", "swap", "max_frames", "verbose", "quiet")
 LABELLING = ("config", "set_", *CAPTURE, "device", "min_conf", "verbose", "quiet")
 
 
@@ -59,6 +60,11 @@ def labelling_command(command: Callable[..., None]) -> Callable[..., None]:
 def capturing_command(command: Callable[..., None]) -> Callable[..., None]:
     """The same for a command that only looks at raw pairs: only the flags CAPTURING."""
     return _with_flags(command, CAPTURING)
+
+
+def checking_command(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command that looks at a source through its calibration and matches nothing: only the flags CHECKING."""
+    return _with_flags(command, CHECKING)
 
 
 def _with_flags(command: Callable[..., None], flags: tuple[str, ...]) -> Callable[..., None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import board, capture, convert
+from . import board, capture, check, convert
 
 app = typer.Typer(
     help="Calibrate a stereo camera: print a board, capture it, solve, check, convert.",
@@ -13,4 +13,5 @@ app = typer.Typer(
 )
 app.command()(board.board)
 app.command()(capture.capture)
+app.command()(check.check)
 app.command()(convert.convert)
