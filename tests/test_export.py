@@ -22,7 +22,7 @@ from stereo_rt.engine.origin import open_origin  # noqa: E402
 from stereo_rt.engine.precision import CARRY, MATRIX, half_nodes, to_mixed  # noqa: E402
 from stereo_rt.errors import CheckFailed, ModelError, StereoError, UsageError  # noqa: E402
 from stereo_rt.nets.student import SIZES, Student  # noqa: E402
-from stereo_rt.nets.weights import load_student  # noqa: E402
+from stereo_rt.nets.weights import load_network  # noqa: E402
 from stereo_rt.training import checkpoint  # noqa: E402
 
 GRID = (128, 64)
@@ -172,7 +172,7 @@ def test_a_mixed_file_has_its_facts_and_goes_back_into_torch(tmp_path: Path, shi
     facts = {p.key: p.value for p in model.metadata_props}
     assert set(facts) == FACTS and facts["precision"] == "fp16" and facts["input_size"] == f"{GRID[0]}x{GRID[1]}"
     assert [o.version for o in model.opset_import] == [17]
-    back, _ = load_student(file)
+    back, _ = load_network(file)
     for name, value in shipped.state_dict().items():
         assert torch.allclose(back.state_dict()[name], value, rtol=1e-3, atol=1e-6), name
     pairs = parity.true_pairs(GRID)
@@ -204,7 +204,7 @@ def test_a_file_that_answers_differently_replaces_nothing(tmp_path: Path, shippe
 def test_random_weights_to_measure_speed(tmp_path: Path) -> None:
     file = tmp_path / "net.onnx"
     run("student_n", "-o", str(file), "--size", "64x64", "--random-weights", "--precision", "fp16")
-    _, facts = load_student(file)
+    _, facts = load_network(file)
     assert facts["student_size"] == "n" and facts["recipe"].startswith("random weights")
     with pytest.raises(ModelError, match="did you mean 'student_n'"):
         run("studen_n", "-o", str(file), "--random-weights")

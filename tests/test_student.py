@@ -14,13 +14,13 @@ from stereo_rt.config import MatchConfig  # noqa: E402
 from stereo_rt.engine.export import export_onnx  # noqa: E402
 from stereo_rt.errors import ModelError  # noqa: E402
 from stereo_rt.matchers import create_matcher  # noqa: E402
-from stereo_rt.nets import NAMES, build  # noqa: E402
+from stereo_rt.nets import STUDENTS, build  # noqa: E402
 from stereo_rt.nets.correlation import correlate  # noqa: E402
 from stereo_rt.nets.cost import gmacs, parameters  # noqa: E402
 from stereo_rt.nets.refinement import at_disparity  # noqa: E402
 from stereo_rt.nets.student import SIZES, Student  # noqa: E402
 from stereo_rt.nets.upsample import convex  # noqa: E402
-from stereo_rt.nets.weights import load_student  # noqa: E402
+from stereo_rt.nets.weights import load_network  # noqa: E402
 
 PLAIN = """
     Abs Add AveragePool Cast Clip Concat Conv DepthToSpace Div Exp Expand Floor GatherElements GreaterOrEqual LessOrEqual
@@ -90,7 +90,7 @@ def test_the_window_ignores_a_second_peak() -> None:
     assert disparity.item() == pytest.approx(2 * 60) and second.item() == pytest.approx(0.4)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STUDENTS)
 def test_every_size_predicts_and_learns(name: str) -> None:
     torch.manual_seed(0)
     net = build(name)
@@ -150,7 +150,7 @@ def test_export_keeps_names_and_values_at_any_size(size: str, grid: tuple[int, i
     assert {p.key: p.value for p in model.metadata_props} == facts
     assert [o.version for o in model.opset_import] == [17]
     assert {node.op_type for node in model.graph.node} <= set(PLAIN.split())
-    back, _ = load_student(file)
+    back, _ = load_network(file)
     for name, value in net.state_dict().items():
         assert torch.equal(value, back.state_dict()[name]), name
 
@@ -174,8 +174,8 @@ def test_the_torch_backend_wants_our_own_networks(tmp_path: Path) -> None:
     file = tmp_path / "junk.onnx"
     file.write_bytes(b"not a network at all")
     with pytest.raises(ModelError, match=r"not an ONNX file|not one of our own"):
-        load_student(file)
+        load_network(file)
     graph = onnx.helper.make_graph([], "g", [], [])
     onnx.save(onnx.helper.make_model(graph), file)
     with pytest.raises(ModelError, match="not one of our own networks"):
-        load_student(file)
+        load_network(file)

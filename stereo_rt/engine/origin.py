@@ -14,8 +14,8 @@ from torch import nn
 from ..errors import ModelError
 from ..matchers.models import find_model
 from ..nets import build
-from ..nets.student import SIZES, Student
-from ..nets.weights import load_student
+from ..nets.student import SIZES
+from ..nets.weights import identity, load_network, network_of
 from ..training import checkpoint
 
 KEPT = ("version", "recipe")
@@ -24,7 +24,8 @@ KEPT = ("version", "recipe")
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """net: folded, on the CPU, in eval mode. facts: name, student_size, version, recipe, for the file's metadata.
+    """net: folded, on the CPU, in eval mode. facts: name, version, recipe and what network it is, for the file's
+    metadata.
 
     size: (width, height) that it was made for; None when nobody said.
     """
@@ -45,9 +46,9 @@ def open_origin(what: str, student_size: str | None = None) -> Origin:
     if path.suffix == ".safetensors":
         return _from_weights(path, path.stem, student_size)
     model = find_model(what)
-    net, metadata = load_student(model.path)
+    net, metadata = load_network(model.path)
     width, height = (int(n) for n in metadata["input_size"].split("x"))
-    facts = {"name": metadata.get("name", model.name), "student_size": metadata["student_size"]}
+    facts = {"name": metadata.get("name", model.name)} | identity(network_of(metadata))
     return Origin(net, facts | {key: metadata[key] for key in KEPT if key in metadata}, (width, height))
 
 
@@ -58,7 +59,8 @@ def made_up(name: str, seed: int = 0) -> Origin:
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):  # fresh ones are all alike, and exporting would make one weight of them
             nn.init.uniform_(module.bias, -0.1, 0.1)
-    return Origin(_ready(net), {"name": name, "version": "0", "recipe": "random weights, to measure speed"} | _row(net))
+    facts = {"name": name, "version": "0", "recipe": "random weights, to measure speed"}
+    return Origin(net.folded().requires_grad_(False), facts | identity(name))
 
 
 def _from_weights(file: Path, name: str, student_size: str | None) -> Origin:
@@ -74,15 +76,4 @@ def _from_weights(file: Path, name: str, student_size: str | None) -> Origin:
     except RuntimeError:
         raise ModelError(f"{file}: its weights do not fit {network}; choose another network with --student-size") from None
     recipe = f"stereo-rt train: {network}, {made.get('samples', '?')} samples, seed {made.get('seed', '?')}" if made else ""
-    return Origin(_ready(net), {"name": name, "version": "1", "recipe": recipe} | _row(net))
-
-
-def _row(net: nn.Module) -> dict[str, str]:
-    """What rebuilds a student from the weights in its file; nothing for another network."""
-    rows = [row for row, size in SIZES.items() if isinstance(net, Student) and net.size == size]
-    return {"student_size": rows[0]} if rows else {}
-
-
-def _ready(net: nn.Module) -> nn.Module:
-    """Folded, where it can be, for inference."""
-    return (net.folded() if isinstance(net, Student) else net.eval()).requires_grad_(False)
+    return Origin(net.folded().requires_grad_(False), {"name": name, "version": "1", "recipe": recipe} | identity(network))

@@ -90,14 +90,13 @@ class TorchMatcher(NetMatcher):
         except ImportError:
             raise MissingExtra("the torch backend", "train") from None
         from ..devices import choose_device
-        from ..nets.student import MULTIPLE_PX
-        from ..nets.weights import load_student
+        from ..nets.weights import load_network
 
         model = find_model(match.model)
-        net, metadata = load_student(model.path)
+        net, metadata = load_network(model.path)
         device = choose_device(match.device)
         if device.type == "cpu":
             torch.set_num_threads(match.threads or usable_cores())
         sides = (int(n) * scale for n in metadata["input_size"].split("x"))
-        width, height = (round(side / MULTIPLE_PX) * MULTIPLE_PX for side in sides)
+        width, height = (round(side / net.multiple_px) * net.multiple_px for side in sides)
         super().__init__(net.to(device), (width, height), device, model.name, model.sha256)

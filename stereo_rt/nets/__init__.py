@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import difflib
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ..errors import ModelError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from .network import Network
+    from .student import Student
 
-NAMES = ("student_n", "student_s", "student_m", "student_l")
+STUDENTS = ("student_n", "student_s", "student_m", "student_l")
+OTHERS = {
+    "stereo_unet": "StereoUNet",
+    "mobile_stereonet": "MobileStereoNet",
+    "hybrid_attention": "HybridAttentionNet",
+    "rt_igev": "RtIgev",
+    "swin_cross": "SwinCross",
+}
+"""Name, which is its module's as well, and class."""
+NAMES = (*STUDENTS, *OTHERS)
 
 
-def build(name: str) -> nn.Module:
+def build(name: str) -> Student | Network:
     """A network of that name with fresh weights from torch's own random state. Raises ModelError for an unknown name."""
     if name not in NAMES:
         near = difflib.get_close_matches(name, NAMES, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(NAMES)}"
         raise ModelError(f"there is no trainable network named '{name}'; {hint}")
+    if name in OTHERS:
+        return getattr(import_module(f".{name}", __name__), OTHERS[name])()
     from .student import SIZES, Student
 
     return Student(SIZES[name.removeprefix("student_")])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -10,9 +14,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 class ConvNorm(nn.Module):
     """Convolution, batch norm, and ReLU unless told otherwise."""
 
-    def __init__(self, i: int, o: int, kernel: int = 3, stride: int | tuple[int, int] = 1, relu: bool = True) -> None:
+    def __init__(
+        self, i: int, o: int, kernel: int = 3, stride: int | tuple[int, int] = 1, relu: bool = True, groups: int = 1
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(i, o, kernel, stride, kernel // 2, bias=False)
+        self.conv = nn.Conv2d(i, o, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.norm: nn.Module = nn.BatchNorm2d(o)
         self.relu = relu
 
@@ -37,6 +43,49 @@ class Residual(nn.Module):
 
 def stage(i: int, o: int, blocks: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(ConvNorm(i, o, 3, stride), *(Residual(o) for _ in range(blocks)))
+
+
+def halving(i: int, o: int) -> nn.Sequential:
+    return stage(i, o, 1, 2)
+
+
+class Merge(nn.Module):
+    """A deep map, twice enlarged, beside the shallow one of that size -> as many channels as the shallow one has."""
+
+    def __init__(self, deep: int, shallow: int) -> None:
+        super().__init__()
+        self.conv = ConvNorm(deep + shallow, shallow)
+
+    def forward(self, deep: Tensor, shallow: Tensor) -> Tensor:
+        return self.conv(torch.cat([up2(deep), shallow], 1))
+
+
+class Hourglass(nn.Module):
+    """Maps of channels[0], channels[1], ..., each half the size of the one before, then back up beside them.
+
+    down: makes the step from one number of channels to the next. skip: what a map passes on its way to the upward path.
+    forward: (B, channels[0], h, w) -> the maps of the upward path, the finest first; the last is the deepest.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        down: Callable[[int, int], nn.Module] = halving,
+        skip: Callable[[int], nn.Module] = nn.Identity,
+    ) -> None:
+        super().__init__()
+        steps = list(pairwise(channels))
+        self.down = nn.ModuleList(down(shallow, deep) for shallow, deep in steps)
+        self.skip = nn.ModuleList(skip(shallow) for shallow, _ in steps)
+        self.up = nn.ModuleList(Merge(deep, shallow) for shallow, deep in steps)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps = [x]
+        for down in self.down:
+            maps.append(down(maps[-1]))
+        for i in reversed(range(len(self.up))):
+            maps[i] = self.up[i](maps[i + 1], self.skip[i](maps[i]))
+        return maps
 
 
 def up2(x: Tensor) -> Tensor:

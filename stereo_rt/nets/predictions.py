@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -20,6 +21,13 @@ class Distribution:
     logits: Tensor
     bin_px: float
     matching_only: bool = False
+
+    def mean_px(self) -> Tensor:
+        """(B, 1, h, w): the expectation over all bins. Kendall et al., "End-to-end learning of geometry and context for
+        deep stereo regression", 2017."""
+        bins = self.logits.shape[1]
+        places = torch.arange(bins - 1, -1, -1, device=self.logits.device, dtype=torch.float32).view(1, -1, 1, 1)
+        return (torch.softmax(self.logits.float(), 1) * places).sum(1, keepdim=True) * self.bin_px
 
 
 @dataclass(frozen=True, eq=False)

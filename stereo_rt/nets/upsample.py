@@ -7,7 +7,24 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+
+class Lift(nn.Module):
+    """The last step of a network: disparity (px of the input) and features at 1/factor -> disparity and certainty (logits)
+    at full size."""
+
+    def __init__(self, features: int, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.blend = nn.Conv2d(features, 9 * factor * factor, 1)
+        self.certainty = nn.Conv2d(features, 1, 1)
+
+    def forward(self, disparity: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        certainty = F.interpolate(
+            self.certainty(features), scale_factor=float(self.factor), mode="bilinear", align_corners=False
+        )
+        return convex(disparity, self.blend(features), self.factor), certainty
 
 
 def convex(disparity: Tensor, blend: Tensor, factor: int) -> Tensor:

@@ -68,14 +68,12 @@ class RunFolder:
         self, objective: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, step: int, seconds: float
     ) -> None:
         """Keep where the run stands. Raises OutputError."""
-        network = self._recipe.network
         facts = {
             "step": step,
             "steps": self._recipe.steps,
             "samples": step * self._recipe.batch,
             "seconds": round(seconds, 1),
-            "network": network,
-            "student_size": network.removeprefix("student_"),
+            "network": self._recipe.network,
             "seed": self._recipe.seed,
             "machine": self._machine(),
             "versions": {"stereo_rt": __version__, "torch": torch.__version__, "python": platform.python_version()},

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..nets.predictions import StereoNet
-from ..nets.weights import load_student
+from ..nets.weights import load_network
 from . import checkpoint
 from .batch import Stream
 from .objective import channels_last
@@ -29,7 +29,7 @@ def initialise(net: nn.Module, source: Path, stream: Stream) -> tuple[int, int]:
     if not source.exists():
         raise ModelError(f"{source}: does not exist; --init takes a run's folder, a .safetensors file or an .onnx file")
     if source.suffix == ".onnx":
-        return _from_folded(net, load_student(source)[0].state_dict(), source, stream)
+        return _from_folded(net, load_network(source)[0].state_dict(), source, stream)
     weights, _ = checkpoint.load(source / checkpoint.AVERAGE if source.is_dir() else source)
     return _copy_fitting(net, weights, source)
 

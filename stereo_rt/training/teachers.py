@@ -149,11 +149,11 @@ def network_of(name: str) -> str | None:
     """
     if name == "sgbm" or name.startswith(EXTERNAL):
         return None
-    from ..nets.weights import load_student
+    from ..nets.weights import load_network
 
     path = find_model(name.removeprefix(FINER)).path
     try:
-        load_student(path)
+        load_network(path)
     except ModelError:
         return None
     return str(path.resolve())

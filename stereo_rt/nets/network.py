@@ -1,0 +1,38 @@
+"""Network: what the networks beside the student have in common. Needs torch (the extra [train])."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .layers import fold
+from .predictions import Predictions
+
+
+class Network(nn.Module):
+    """forward(left, right): each (B, 3, H, W) float RGB in [0, 1], H and W multiples of multiple_px.
+
+    Returns disparity in px (x_right = x_left - d) and confidence in (0, 1), each (B, 1, H, W).
+    """
+
+    multiple_px = 32
+    max_disparity_px = 192
+
+    def predict(self, left: Tensor, right: Tensor) -> Predictions:
+        """Each network's own; with a certainty."""
+        raise NotImplementedError
+
+    def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        found = self.predict(left, right)
+        assert found.certainty is not None
+        return found.disparity_px, torch.sigmoid(found.certainty.float())
+
+    def bounded(self, x: Tensor) -> Tensor:
+        """Any numbers -> disparities in (0, max_disparity_px), for a network that regresses them."""
+        return self.max_disparity_px * torch.sigmoid(x.float())
+
+    def folded(self) -> Network:
+        """Itself, for inference: batch norms folded into their convolutions. In place."""
+        self.eval()
+        fold(self)
+        return self
