@@ -133,15 +133,20 @@ def next_step(health: Health, source: str, calib: str | None, raw: bool) -> str:
 
 def describe(health: Health) -> list[str]:
     """The figures in lines for a person."""
-    d, turn, sure = health.drift, np.degrees(health.drift.turn_rad), SURE * np.degrees(health.drift.sigma_rad)
-    pitch, yaw, roll = (f"{t:+.3f} +- {s:.3f}" for t, s in zip(turn, sure, strict=True))
-    shift = health.grid.fx_px * (abs(d.turn_rad[1]) + SURE * d.sigma_rad[1])
-    now, then = health.now, health.corrected
-    return [
+    now, then, d = health.now, health.corrected, health.drift
+    lines = [
         f"{health.looks} pairs, {health.matches} matching points in {health.coverage:.0%} of the view",
         f"vertical offset, px: rms over the image {now.rms_px:.2f}, median {now.median_px:.2f}, p95 {now.p95_px:.2f}",
         "  medians by place, left minus right:",
         *("  " + "".join("      --" if np.isnan(v) else f"{v:+8.2f}" for v in row) for row in now.by_place_px),
+    ]
+    if health.swapped or now.rms_px > GROSS_LIMIT_PX:
+        return lines  # these are not small turns of this rig
+    turn, sure = np.degrees(d.turn_rad), SURE * np.degrees(d.sigma_rad)
+    pitch, yaw, roll = (f"{t:+.3f} +- {s:.3f}" for t, s in zip(turn, sure, strict=True))
+    shift = health.grid.fx_px * (abs(d.turn_rad[1]) + SURE * d.sigma_rad[1])
+    return [
+        *lines,
         "turn of the right eye since the calibration, degrees, 95 % interval:",
         f"  roll  {roll}",
         f"  pitch {pitch}",
@@ -163,8 +168,8 @@ def check(gathered: Gathered) -> Health:
     if len(matches) < MIN_MATCHES or coverage < MIN_COVERAGE:
         raise CalibrationError(
             f"only {len(matches)} points match between the eyes, in {coverage:.0%} of the view, over "
-            f"{len(gathered.looks)} pairs ({MIN_MATCHES} in {MIN_COVERAGE:.0%} are needed): nothing can be told; show the cameras something lit, with "
-            "texture all over, or look at more frames with --max-frames"
+            f"{len(gathered.looks)} pairs ({MIN_MATCHES} in {MIN_COVERAGE:.0%} are needed): nothing can be told; "
+            "show the cameras something lit, with texture all over, or look at more frames with --max-frames"
         )
     drift = estimate(matches, grid)
     now = offsets(matches, grid.size, drift.fits)

@@ -25,6 +25,7 @@ STEPS = 8
 BISQUARE = 4.685
 """Tukey's constant: beyond so many standard deviations a match is wrong and counts nothing."""
 SIGMA_MIN_PX = 0.02
+"""No lens model and no sub-pixel match is truer than this, and many matches do not average it away."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,14 +72,15 @@ def estimate(matches: np.ndarray, grid: RectifiedRig) -> Drift:
 
     Robust Gauss-Newton on the vertical offsets: reweighted to least absolute error, then Tukey's bisquare. Standard
     deviations are jackknifed over tiles (B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", chapter 11), as
-    a still camera sees the same corners in every frame.
+    a still camera sees the same corners in every frame; to them comes what SIGMA_MIN_PX all over the image would turn.
     """
     turn, fits = _fit(matches, grid, np.zeros(3), absolute=STEPS)
     tile = tile_of(matches, grid.size)
     without = np.array([_fit(matches[tile != t], grid, turn)[0] for t in np.unique(tile)])
     n = len(without)
-    sigma = np.sqrt((n - 1) / n * ((without - without.mean(axis=0)) ** 2).sum(axis=0)) if n > 3 else np.full(3, np.inf)
-    return Drift(turn, sigma, fits)
+    variance = (n - 1) / n * ((without - without.mean(axis=0)) ** 2).sum(axis=0)
+    least = SIGMA_MIN_PX**2 / (_jacobian(matches, grid, np.eye(3)) ** 2).mean(axis=0)
+    return Drift(turn, np.sqrt(variance + least), fits)
 
 
 def _fit(matches: np.ndarray, grid: RectifiedRig, turn: np.ndarray, absolute: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -61,7 +61,7 @@ def gather(
         grid = calibration
     known = source.length - skip if source.length is not None else None
     count = min(n for n in (frames or FRAMES, known) if n is not None)
-    stride = max(1, count // LOOKS)
+    stride = max(1, -(-count // LOOKS))
     looks: list[np.ndarray] = []
     exchanged: list[np.ndarray] = []
     for index in range(skip + count):

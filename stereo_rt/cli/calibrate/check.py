@@ -44,7 +44,7 @@ def _check(
         raise CheckFailed(f"redo: {health.reason}; next: {checked.next}")
     typer.echo(f"{health.verdict}: {health.reason}")
     if refine is not None and refined is None:
-        raise CheckFailed(f"{refine} was not written: there is nothing to refine")
+        raise CheckFailed(f"{refine} was not written: there is nothing to refine; use the calibration as it is")
     if refined is not None:
         typer.echo(
             f"{refine}: written; on frames it did not use, rms {refined.before.rms_px:.2f} -> {refined.after.rms_px:.2f}, "
