@@ -41,7 +41,8 @@ def _check(
     if json_file is not None:
         write_bytes(json_file, json.dumps(checked.as_dict(), indent=1, allow_nan=False).encode())
     if health.verdict == "redo":
-        raise CheckFailed(f"redo: {health.reason}; next: {checked.next}")
+        unwritten = f"; {refine} was not written" if refine is not None else ""
+        raise CheckFailed(f"redo: {health.reason}{unwritten}; next: {checked.next}")
     typer.echo(f"{health.verdict}: {health.reason}")
     if refine is not None and refined is None:
         raise CheckFailed(f"{refine} was not written: there is nothing to refine; use the calibration as it is")
