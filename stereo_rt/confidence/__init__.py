@@ -19,9 +19,9 @@ __all__ = ["METHODS", "Evidence", "Method", "Need", "chosen"]
 METHODS: dict[str, Method] = {
     "learned": Method(learned, Need.CONFIDENCE),
     "left_right": Method(left_right),
-    "max_probability": Method(max_probability, Need.NETWORK),
-    "entropy": Method(entropy, Need.NETWORK),
-    "peak_ratio": Method(peak_ratio, Need.NETWORK),
+    "max_probability": Method(max_probability, Need.DISTRIBUTION),
+    "entropy": Method(entropy, Need.DISTRIBUTION),
+    "peak_ratio": Method(peak_ratio, Need.DISTRIBUTION),
     "variance": Method(variance),
     "photometric": Method(photometric),
     "mc_dropout": Method(mc_dropout, Need.NETWORK),

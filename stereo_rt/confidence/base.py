@@ -25,6 +25,7 @@ class Need(Enum):
     NOTHING = ""
     CONFIDENCE = "the matcher gives no confidence of its own"
     NETWORK = "it looks inside the network; use --backend torch"
+    DISTRIBUTION = "it wants a network that gives a distribution of disparities, and --backend torch"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,7 @@ class Method:
             Need.NOTHING: False,
             Need.CONFIDENCE: not matcher.spec.has_confidence,
             Need.NETWORK: not isinstance(matcher, TorchMatcher),
+            Need.DISTRIBUTION: not (isinstance(matcher, TorchMatcher) and getattr(matcher.net, "has_distributions", True)),
         }
         return self.need.value if lacking[self.need] else ""
 

@@ -53,6 +53,7 @@ class MobileStereoNet(Network):
         self.encoder = hourglass((24, 40, 64))
         self.left, self.right = nn.Conv2d(24, COMPARED, 1), nn.Conv2d(24, COMPARED, 1)
         self.compare = nn.Sequential(nn.Conv2d(COMPARED, COMPARED, 1), nn.ReLU(), nn.Conv2d(COMPARED, 1, 1))
+        self.gain = nn.Parameter(torch.tensor(10.0))
         self.aggregate = nn.Sequential(mobile_stage(self.bins + 24, 48, 1), hourglass((48, 80, 112, 128)))
         self.correction = nn.Conv2d(48, self.bins, 1)
         self.lift = Lift(48, BIN_PX)
@@ -61,10 +62,11 @@ class MobileStereoNet(Network):
         one, other = self.encoder(self.enter(prepare(torch.cat([left, right]))))[0].chunk(2)
         volume = self.interlaced(self.left(one), self.right(other))
         quarter, *_, deepest = self.aggregate(torch.cat([volume, one], 1))
-        scores = Distribution(self.correction(quarter).float() + volume.float(), BIN_PX)
+        matching = volume.float() * self.gain
+        scores = Distribution(self.correction(quarter).float() + matching, BIN_PX)
         disparity = scores.mean_px()
         full, certainty = self.lift(disparity, quarter)
-        distributions = (scores, Distribution(volume, BIN_PX, matching_only=True))
+        distributions = (scores, Distribution(matching, BIN_PX, matching_only=True))
         return Predictions(full, certainty, (disparity,), distributions, (one, deepest))
 
     def interlaced(self, left: Tensor, right: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ class Network(nn.Module):
 
     multiple_px = 32
     max_disparity_px = 192
+    has_distributions = True
+    """Of disparities; False for a network that regresses them."""
 
     def predict(self, left: Tensor, right: Tensor) -> Predictions:
         """Each network's own; with a certainty."""

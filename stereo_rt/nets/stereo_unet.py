@@ -21,6 +21,8 @@ CHANNELS = (24, 32, 64, 96, 128)
 
 
 class StereoUNet(Network):
+    has_distributions = False
+
     def __init__(self) -> None:
         super().__init__()
         self.enter = ConvNorm(8, CHANNELS[0], 7, 2)

@@ -27,6 +27,8 @@ ELSEWHERE = -1e4
 
 
 class SwinCross(Network):
+    has_distributions = False
+
     def __init__(self) -> None:
         super().__init__()
         self.trunk = Trunk()

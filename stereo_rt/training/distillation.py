@@ -101,7 +101,7 @@ class Distillation(nn.Module):
         terms: dict[str, Tensor] = {}
         if weights.disparity:
             terms["disparity"] = disparity_term(seen.disparity_px[:, 0], label, trust)
-        if weights.distribution:
+        if weights.distribution and seen.distributions:
             mine = seen.distributions[0]
             target = aligned(theirs, mine) if theirs else None
             target = laplace(at_cells(label, mine.logits.shape[2:]), mine) if target is None else target
@@ -144,8 +144,10 @@ def agreement_term(seen: Predictions, clean: Predictions) -> Tensor:
     assert clean.certainty is not None
     sure = torch.sigmoid(clean.certainty[:, 0].float())
     sure = sure * (sure >= EMA_CONFIDENCE)
-    mine, target = seen.distributions[0], torch.softmax(clean.distributions[0].logits.float(), 1)
     by_disparity = disparity_term(seen.disparity_px[:, 0], clean.disparity_px[:, 0].float(), sure)
+    if not seen.distributions:
+        return by_disparity
+    mine, target = seen.distributions[0], torch.softmax(clean.distributions[0].logits.float(), 1)
     return by_disparity + distribution_term(mine, target, at_cells(sure, mine.logits.shape[2:]))
 
 
