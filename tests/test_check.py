@@ -253,8 +253,8 @@ def test_the_oak_recording_is_found_1_2_px_off_and_refined(shared_data: Path, tm
         pytest.skip("the recording is not here")
     source, new = f"{folder}/left.mp4,{folder}/right.mp4", tmp_path / "new.yaml"
     first, other = tmp_path / "first.json", tmp_path / "other.json"
-    assert run(source, "--calib", f"{folder}/calib.json", "--max-frames", "40", "--refine", str(new), "--json", str(first)) == 0
-    assert run(source, "--calib", str(new), "--skip", "60", "--max-frames", "40", "--json", str(other)) == 0
+    assert run(source, "--calib", f"{folder}/calib.json", "--max-frames", "60", "--refine", str(new), "--json", str(first)) == 0
+    assert run(source, "--calib", str(new), "--skip", "60", "--max-frames", "60", "--json", str(other)) == 0
     before, after = (json.loads(file.read_text())["vertical_px"] for file in (first, other))
     assert before["rms"] == pytest.approx(1.25, abs=0.2)
     assert after["rms"] < before["rms"] / 2 and after["median"] < before["median"] / 2

@@ -84,7 +84,7 @@ class Health:
         if self.now.rms_px > GROSS_LIMIT_PX:
             return f"{off}: these images are not rectified, or not by their own calibration"
         if self.verdict == "good":
-            return f"{off}, below the {VERTICAL_LIMIT_PX:g} px that matter"
+            return f"{off}, and matching begins to suffer at {VERTICAL_LIMIT_PX:g}"
         slanted = f"on slanted edges that is as much disparity: {self.depth_pct(self.now.rms_px, 2):.1f} % of depth at 2 m"
         if not is_good(self.corrected):
             left_px = max(self.corrected.rms_px, self.corrected.worst_place_px)
