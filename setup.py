@@ -83,7 +83,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10",
     packages=find_packages(include=["stereo_rt", "stereo_rt.*"]),
-    package_data={"stereo_rt": ["py.typed", "sinks/page/*", "evaluation/templates/*"]},
+    package_data={"stereo_rt": ["py.typed", "sinks/page/*", "evaluation/templates/*", "calib/templates/*"]},
     install_requires=BASE + ([] if OPENCV == "none" else [OPENCV]),
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["stereo-rt = stereo_rt.cli.app:main"]},
