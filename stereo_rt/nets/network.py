@@ -30,8 +30,9 @@ class Network(nn.Module):
         return found.disparity_px, torch.sigmoid(found.certainty.float())
 
     def bounded(self, x: Tensor) -> Tensor:
-        """Any numbers -> disparities in (0, max_disparity_px), for a network that regresses them."""
-        return self.max_disparity_px * torch.sigmoid(x.float())
+        """Any numbers -> disparities in (0, max_disparity_px), for a network that regresses them; 0 is an eighth of it, about
+        where the disparities of most scenes lie."""
+        return self.max_disparity_px * torch.sigmoid(x.float() - 2)
 
     def folded(self) -> Network:
         """Itself, for inference: batch norms folded into their convolutions. In place."""
