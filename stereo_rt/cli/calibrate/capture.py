@@ -39,8 +39,8 @@ def _capture(
     if not len(kept):
         typer.echo(f"no pair was taken; {out} was not made")
         raise typer.Exit(1)
-    missing = [f"{name} {share:.0%}" for name, share in kept.kept.bars.items() if share < 1]
-    still = f"; of what is wanted there is only: {', '.join(missing)}" if missing else ""
+    missing = [f"{name} {share:.0%}" for name, share in kept.kept.bars.items() if share < 0.995]
+    still = f"; short of what is wanted: {', '.join(missing)} of it" if missing else ""
     left, right = kept.kept.coverage
     typer.echo(f"{len(kept)} pairs in {out}, coverage {left:.0%} left and {right:.0%} right{still}")
     typer.echo(f"next: {kept.command}")
