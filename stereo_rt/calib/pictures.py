@@ -32,8 +32,8 @@ MOST_ARROWS = 4000
 """More are thinned out: the page stays one that opens."""
 LINES = 20
 """Epipolar lines over the height of a pair."""
-MOST_INK = 0.4
-"""Opacity of a cell wholly covered, or not at all."""
+COVERED_INK, GAP_INK = 0.5, 0.22
+"""Opacity of a cell wholly covered, and of one not at all: told apart without colour vision, too."""
 GOOD_PX, BAD_PX = 0.5, 1.0
 """A vertical offset up to the first is fine; beyond the second matching suffers."""
 
@@ -59,10 +59,12 @@ class RectifiedPair:
 
 
 def rectified_pair(rig: StereoRig, view: View) -> RectifiedPair:
-    """A view of both eyes, its images read again. Raises SourceError when they are gone, CalibrationError as rectify_rig."""
+    """A view of both eyes, its images read again. Raises SourceError when they are gone, CalibrationError."""
     if view.left is None or view.right is None:
         raise CalibrationError(f"{view.name}: only one eye saw the board")
     rectification = rectify_rig(rig)
+    if not view.files:
+        raise CalibrationError(f"{view.name}: has no images")
     left, right = load_pair(view.files)
     frame = Rectifier(rectification)(StereoFrame(left, right, 0, 0))
     _, in_left, in_right = np.intersect1d(view.left.ids, view.right.ids, return_indices=True)
@@ -117,8 +119,8 @@ def coverage_picture(eye: str, detections: Sequence[Detection], size: Size) -> s
         for column, share in enumerate(cells):
             box = f'x="{column * wide:.1f}" y="{row * high:.1f}" width="{wide:.1f}" height="{high:.1f}"'
             title = f"<title>{share:.0%} of this cell</title>"
-            parts.append(f'<rect class="gap" {box} style="fill-opacity: {MOST_INK * (1 - share):.2f}"/>')
-            parts.append(f'<rect class="covered" {box} style="fill-opacity: {MOST_INK * share:.2f}">{title}</rect>')
+            parts.append(f'<rect class="gap" {box} style="fill-opacity: {GAP_INK * (1 - share):.2f}"/>')
+            parts.append(f'<rect class="covered" {box} style="fill-opacity: {COVERED_INK * share:.2f}">{title}</rect>')
     for found in detections:
         parts.append(f'<path class="dot usual" d="{_dots((found.corners_px + 0.5) * WIDTH / size[0])}"/>')
     return _svg(f"{eye} eye, coverage", WIDTH, height, parts)

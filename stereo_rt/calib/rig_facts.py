@@ -40,7 +40,11 @@ def rig_facts(rig: StereoRig, model: str, board: Board) -> list[Fact]:
             _both(f"{eye.K[0, 0]:.1f} px" for eye in eyes),
             "Two lenses of one kind differ by a percent or two.",
         ),
-        Fact("Field of view", _both(_view_deg(eye) for eye in eyes), "Across and down. Compare with the data sheet."),
+        Fact(
+            "Field of view",
+            _both(_view_deg(eye) for eye in eyes),
+            "Across and down (? beyond what the lens model can say). Compare with the data sheet.",
+        ),
         Fact(
             "Optical centre",
             _both("{:+.1f}, {:+.1f} px".format(*(eye.K[:2, 2] - (np.array(eye.size) - 1) / 2)) for eye in eyes),
