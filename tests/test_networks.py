@@ -17,6 +17,7 @@ from stereo_rt.config import MatchConfig  # noqa: E402
 from stereo_rt.engine import parity  # noqa: E402
 from stereo_rt.engine.export import export_checked, export_onnx  # noqa: E402
 from stereo_rt.engine.origin import made_up, open_origin  # noqa: E402
+from stereo_rt.errors import ModelError  # noqa: E402
 from stereo_rt.matchers import create_matcher  # noqa: E402
 from stereo_rt.nets import OTHERS, build  # noqa: E402
 from stereo_rt.nets.mobile_stereonet import MobileStereoNet  # noqa: E402
@@ -24,8 +25,9 @@ from stereo_rt.nets.predictions import Distribution  # noqa: E402
 from stereo_rt.nets.rt_igev import ITERATIONS, around  # noqa: E402
 from stereo_rt.nets.swin_cross import WINDOW, Across, Windows  # noqa: E402
 from stereo_rt.training.batch import Batch  # noqa: E402
+from stereo_rt.training.distillation import Distillation  # noqa: E402
 from stereo_rt.training.losses import REGRESSIONS, training_loss  # noqa: E402
-from stereo_rt.training.recipe import LossRecipe, load_recipe  # noqa: E402
+from stereo_rt.training.recipe import DistillRecipe, LossRecipe, load_recipe  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 REGRESSING = {"stereo_unet", "swin_cross"}
@@ -82,6 +84,22 @@ def test_every_distance_teaches_a_network_without_distributions(regression: str)
     # About where the network begins: what is further off is clamped in smooth_l1, and teaches nothing.
     values = losses("stereo_unet", LossRecipe(regression=regression, confidence=0.0), 4, disparity_px=20)
     assert min(values[1:]) < 0.9 * values[0]
+
+
+def test_a_network_without_distributions_is_distilled_by_its_disparity() -> None:
+    class Labelled:
+        def batch(self, step: int) -> Batch:
+            return shifted_noise(24)
+
+    torch.manual_seed(0)
+    net = build("stereo_unet")
+    loss, terms = Distillation(net, Labelled(), DistillRecipe(labels=("pairs",)))(net, net, 0)
+    assert set(terms) == {"disparity", "ema"} and loss.requires_grad and terms["disparity"].item() > 0
+
+
+def test_a_name_without_weights_says_how_to_make_them() -> None:
+    with pytest.raises(ModelError, match=r"rt_igev is not shipped: train it with stereo-rt train rt_igev"):
+        open_origin("rt_igev")
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from ..errors import ModelError
-from ..matchers.models import find_model
-from ..nets import build
+from ..matchers.models import find_model, shipped_models
+from ..nets import NAMES, build
 from ..nets.student import SIZES
 from ..nets.weights import identity, load_network, network_of
 from ..training import checkpoint
@@ -45,6 +45,8 @@ def open_origin(what: str, student_size: str | None = None) -> Origin:
         return _from_weights(path / checkpoint.AVERAGE, path.resolve().name, student_size)
     if path.suffix == ".safetensors":
         return _from_weights(path, path.stem, student_size)
+    if what in NAMES and what not in shipped_models():
+        raise ModelError(f"{what} is not shipped: train it with stereo-rt train {what}, or add --random-weights to measure it")
     model = find_model(what)
     net, metadata = load_network(model.path)
     width, height = (int(n) for n in metadata["input_size"].split("x"))
