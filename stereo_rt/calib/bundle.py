@@ -80,7 +80,7 @@ class Estimate:
 
 
 class System(NamedTuple):
-    """The residuals of each view and their derivatives. residuals: (V, rows), px; shared: (V, rows, G); boards: (V, rows, 6)."""
+    """The residuals of each view and their derivatives. In px: (V, rows), (V, rows, G), (V, rows, 6)."""
 
     residuals: np.ndarray
     shared: np.ndarray
@@ -195,7 +195,7 @@ def _step(system: System, damping: float) -> tuple[np.ndarray, np.ndarray]:
     scale = np.sqrt((system.shared**2).sum(axis=(0, 1)))
     scale = np.where(scale > 0, scale, 1.0)
     right = np.concatenate([right, np.pad(np.diag(np.sqrt(damping) * scale), ((0, 0), (0, 1)))])
-    small = np.linalg.qr(right, mode="r")
+    small = np.asarray(np.linalg.qr(right, mode="r"))
     shared = -np.linalg.lstsq(small[:, :-1] / scale, small[:, -1], rcond=None)[0] / scale
     boards = -np.linalg.solve(r, along[..., -1:] + along[..., :-1] @ shared[:, None])[..., 0]
     return shared, boards

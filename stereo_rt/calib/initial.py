@@ -51,12 +51,12 @@ def stereo_start(seen: Observations, left: Estimate, right: Estimate) -> Estimat
 
     Each view that both saw proposes a pose between the eyes; the one that most views agree with is taken.
     """
-    in_left, in_right = (seen.seen[:, eye].any(axis=-1) for eye in (0, 1))
+    in_left, in_right = np.asarray(seen.seen.any(axis=-1)).T
     count = len(seen.pixels)
     R, t = (np.tile(np.eye(3), (2, count, 1, 1)), np.tile([0.0, 0, 1], (2, count, 1)))
     for eye, (mask, alone) in enumerate(((in_left, left), (in_right, right))):
         R[eye, mask], t[eye, mask] = alone.board_R, alone.board_t
-    both = np.flatnonzero(in_left & in_right)
+    both = np.flatnonzero(both_seen(seen))
     proposals = both[np.unique(np.linspace(0, len(both) - 1, 2 * TRIED_VIEWS).astype(int))]
     best: tuple[float, np.ndarray, np.ndarray] | None = None
     for view in proposals:
@@ -88,6 +88,11 @@ def adjust_robustly(seen: Observations, start: Estimate, rounds: int = 4) -> Est
 def usual_px(errors: np.ndarray) -> float:
     """What a good view's error is. Below the median: of a rig that was moved half way, either half should win."""
     return max(float(np.quantile(np.nan_to_num(errors, nan=np.inf), 0.35)), 1e-3)
+
+
+def both_seen(seen: Observations) -> np.ndarray:
+    """(V,) bool: views in which both eyes see the board."""
+    return np.asarray(seen.seen.any(axis=-1).all(axis=-1))
 
 
 def view_rms_px(seen: Observations, estimate: Estimate) -> np.ndarray:
@@ -142,4 +147,3 @@ def _rms(off: np.ndarray) -> np.ndarray:
     there = np.isfinite(squares)
     mean = np.where(there, squares, 0).sum(axis=-1) / np.maximum(there.sum(axis=-1), 1)
     return np.where(there.any(axis=-1), np.sqrt(mean), np.inf)
-

@@ -153,22 +153,29 @@ class _Window:
 def _border(camera: CameraModel, R_rect_cam: np.ndarray) -> list[np.ndarray]:
     """Left, top, right and bottom border of the raw image as (N, 2) points on the rectified plane z = 1.
 
-    Points that the lens model cannot invert are left out.
+    Where the lens model has no direction for a pixel (outside a fisheye's image circle) it is the last one it has
+    on the way there.
     """
     x = np.linspace(0, camera.width - 1, BORDER_SAMPLES)
     y = np.linspace(0, camera.height - 1, BORDER_SAMPLES)
     low, high_x, high_y = np.zeros(BORDER_SAMPLES), np.full(BORDER_SAMPLES, x[-1]), np.full(BORDER_SAMPLES, y[-1])
     sides = [np.stack(s, axis=-1) for s in ((low, y), (x, low), (high_x, y), (x, high_y))]
+    widest = min(lens.trusted_angle(camera), np.radians(WIDEST_DEG))
     limit = np.tan(np.radians(WIDEST_DEG))
     planes = []
     for side in sides:
         rays = lens.unproject(camera, side)
-        rays = rays[np.isfinite(rays).all(axis=1)] @ R_rect_cam.T
-        if not len(rays):
-            raise CalibrationError("the lens model cannot be inverted along the image border; calibrate again")
+        rays = np.where(np.isfinite(rays), rays, _towards(camera, side, widest)) @ R_rect_cam.T
         plane = rays[:, :2] / np.maximum(rays[:, 2:], 1e-9)
         planes.append(plane * np.minimum(1, limit / np.maximum(np.linalg.norm(plane, axis=1, keepdims=True), 1e-9)))
     return planes
+
+
+def _towards(camera: CameraModel, pixels: np.ndarray, angle: float) -> np.ndarray:
+    """(N, 3) directions at an angle from the axis, on the side of pixels (N, 2)."""
+    outwards = (pixels - camera.K[:2, 2]) / np.diag(camera.K)[:2]
+    outwards /= np.maximum(np.linalg.norm(outwards, axis=1, keepdims=True), 1e-9)
+    return np.concatenate([np.sin(angle) * outwards, np.full((len(pixels), 1), np.cos(angle))], axis=1)
 
 
 class Rectifier:

@@ -74,7 +74,7 @@ class StereoRig:
 
     R_right_left: (3, 3). T_right_left_m: (3, 1) metres (OpenCV's R and T); its x is negative for a left and a right eye
     in their right order. Raises CalibrationError when the pose is no rotation, or the eyes coincide or are swapped.
-    verdict: 'good', 'usable' or 'redo' from the tool that solved it; None when nobody said.
+    verdict: 'good', 'improve' (or 'usable') or 'redo' from the tool that solved it; None when nobody said.
     """
 
     left: CameraModel

@@ -16,7 +16,8 @@ from ..errors import CalibrationError
 from .boards import Board
 from .bundle import Estimate, Observations, adjust, fit_boards, residuals
 from .derivatives import LensModel, camera_of
-from .initial import mono_start, stereo_start, usual_px, view_rms_px
+from .initial import both_seen, mono_start, stereo_start, usual_px, view_rms_px
+from .moved import moved_between
 from .rig import StereoRig
 from .views import View
 
@@ -24,8 +25,14 @@ MODELS: tuple[LensModel, ...] = ("pinhole", "fisheye", "rational")
 """In the order of preference among models that predict equally well."""
 LEAST_PAIRS = 3
 """Fewer views of both eyes cannot tell a lens from a pose."""
+SORTED = (
+    "images are paired in sorted order, so look that left and right have the same number of files, named alike, "
+    "and that none was taken twice"
+)
 OUTLIER = 3.0
 """A view is left out when it fits this many times worse than usual..."""
+MISFIT, MISFIT_PX = 4.0, 1.0
+"""Eyes that fit so many times worse together than alone (and worse than so many px) were not filmed as one rig."""
 LEAST_ERROR_PX = 0.05
 """... where usual is at least this: of perfect corners none is an outlier."""
 FOLDS = 5
@@ -38,7 +45,8 @@ class Solution:
     """A rig by plain least squares over the views that were used.
 
     seen, names, estimate: of these views, in order. sizes: (width, height) of either eye. rejected: name -> why.
-    mono_rms_px: each eye solved by itself. everything: the fit behind it, over all views. heldout_px: model -> RMS over views left out in turn; empty when one was asked for.
+    mono_rms_px: each eye solved by itself. everything: the fit behind it, over all views.
+    heldout_px: model -> RMS over views left out in turn; empty when one was asked for.
     """
 
     board: Board
@@ -55,11 +63,6 @@ class Solution:
     def pairs(self) -> np.ndarray:
         """(V,) bool: which of the used views both eyes saw."""
         return both_seen(self.seen)
-
-    @property
-    def stereo_rms_px(self) -> float:
-        """As cv2.stereoCalibrate has it: over all points of both eyes, in views that both saw."""
-        return rms_px(self.seen.take(self.pairs), self.estimate.take(self.pairs))
 
     @property
     def rig(self) -> StereoRig:
@@ -83,7 +86,19 @@ class Fit:
 
     @property
     def error_px(self) -> np.ndarray:
+        """(V,) of each view, used or not."""
         return view_rms_px(self.seen, self.estimate)
+
+    @property
+    def stereo_rms_px(self) -> float:
+        """As cv2.stereoCalibrate has it: over all points of both eyes, in the views kept that both saw."""
+        used = self.kept & both_seen(self.seen)
+        return rms_px(self.seen.take(used), self.estimate.take(used))
+
+    @property
+    def together(self) -> bool:
+        """Both eyes at once fit not much worse than each alone: the pairs are pairs."""
+        return self.stereo_rms_px <= max(MISFIT * max(self.mono_rms_px), MISFIT_PX)
 
 
 def solve(
@@ -91,7 +106,7 @@ def solve(
 ) -> Solution:
     """The rig that the views show. lens: the model to use; None chooses one. say: told what is being done.
 
-    Raises CalibrationError when too few views show the board, or no rig explains them.
+    Raises CalibrationError when too few views show the board, no rig explains them, or the eyes are exchanged.
     """
     names, seen, sizes = _observations(board, views)
     fits = {}
@@ -100,6 +115,7 @@ def solve(
         fits[model] = fit(names, seen, sizes, model)
     best = min(fits.values(), key=lambda fit: usual_px(fit.error_px))
     heldout: dict[str, np.ndarray] = {}
+    _refuse(best)
     if len(fits) > 1:
         for model, found in fits.items():
             say(f"cross-validating the {model} model")
@@ -110,7 +126,7 @@ def solve(
         sizes=sizes,
         estimate=best.estimate.take(best.kept),
         seen=seen.take(best.kept),
-        names=tuple(np.array(names)[best.kept]),
+        names=tuple(name for name, kept in zip(names, best.kept, strict=True) if kept),
         mono_rms_px=best.mono_rms_px,
         everything=best,
         rejected=_reasons(best),
@@ -133,7 +149,8 @@ def fit(names: tuple[str, ...], seen: Observations, sizes: tuple[tuple[int, int]
     estimate = stereo_start(seen, mono[0], mono[1])
     kept = ~_outliers(view_rms_px(seen, estimate))
     for _ in range(FOLDS):
-        _need_pairs(seen.take(kept), len(seen.pixels))
+        if both_seen(seen.take(kept)).sum() < LEAST_PAIRS:
+            raise CalibrationError(f"left and right do not fit together in any {LEAST_PAIRS} of {len(kept)} pairs; {SORTED}")
         refined = adjust(seen.take(kept), estimate.take(kept))
         estimate = _with_lens(seen, estimate, refined)
         left_out = kept & _outliers(view_rms_px(seen, estimate), kept)
@@ -155,11 +172,6 @@ def held_out(seen: Observations, estimate: Estimate) -> Iterator[tuple[Estimate,
         yield fit_boards(theirs, _with_shared(estimate.take(out), trained)), theirs
 
 
-def both_seen(seen: Observations) -> np.ndarray:
-    """(V,) bool: views in which both eyes see the board."""
-    return np.asarray(seen.seen.any(axis=-1).all(axis=-1))
-
-
 def rms_px(seen: Observations, estimate: Estimate) -> float:
     """Root mean square distance between points projected and seen, over all points."""
     return float(np.sqrt((residuals(seen, estimate) ** 2).sum() / max(seen.seen.sum(), 1)))
@@ -169,6 +181,24 @@ def rig_of(estimate: Estimate, sizes: tuple[tuple[int, int], tuple[int, int]]) -
     """The estimate as the rig that files and rectification know. Raises CalibrationError when the eyes are swapped."""
     left, right = (camera_of(estimate.model, lens, size) for lens, size in zip(estimate.lenses, sizes, strict=True))
     return StereoRig(left, right, estimate.R, estimate.T)
+
+
+def _refuse(fit: Fit) -> None:
+    """Raise CalibrationError for what is no rig."""
+    left, right = fit.mono_rms_px
+    if not fit.together:
+        moved = moved_between(fit.names, fit.seen, fit.estimate)
+        raise CalibrationError(
+            moved.sentence
+            if moved
+            else f"left and right do not belong together: each eye alone fits at {left:.2f} and {right:.2f} px, "
+            f"both together at {fit.stereo_rms_px:.1f}; {SORTED}"
+        )
+    if fit.estimate.T[0] > abs(fit.estimate.T[1]):
+        raise CalibrationError(
+            f"left and right are exchanged: the right eye stands {fit.estimate.T[0]:.3g} to the left of the left one; "
+            "run it again with the two folders exchanged (of side-by-side images, the halves)"
+        )
 
 
 def _observations(
@@ -240,7 +270,7 @@ def _reasons(best: Fit) -> dict[str, str]:
         alone = np.nanmax(mono[:, view])
         why = f"fits at {errors[view]:.2f} px where others fit at {usual:.2f}"
         if alone <= OUTLIER * max(*best.mono_rms_px, LEAST_ERROR_PX):
-            why += f", though each eye alone fits at {alone:.2f}: something moved between the two exposures, or they are no pair"
+            why += f", though each eye alone fits at {alone:.2f}: something moved between the exposures, or it is no pair"
         else:
             why += ": its corners are off (blur, glare, a bent board)"
         reasons[best.names[view]] = why

@@ -34,6 +34,8 @@ CENTER = 0.5
 """The middle of the image, as a share of its width and height; the rest is its edge."""
 SMALLEST = 1e-7
 """Directions of the (scaled) parameters that move pixels by less than this share of the strongest one are left as they are."""
+NOTHING_PCT = 100.0
+"""An error as large as depth itself: nothing is known, and first order says no more."""
 STEP_SIGMA = 0.05
 """Parameters are moved by this many standard deviations to see what follows."""
 
@@ -156,7 +158,7 @@ def depth_errors(
     slopes = _slopes(lambda moved: triangulated_m(rig_of(moved, sizes), left, right) / depth, estimate, known)
     both = _inside(left, sizes[0]) & _inside(right, sizes[1]) & np.isfinite(slopes).all(axis=1)
     sigma, half = np.full((2, len(depth)), np.nan)
-    sigma[both], half[both] = known.of(100 * slopes[both])
+    sigma[both], half[both] = np.minimum(known.of(100 * slopes[both]), NOTHING_PCT)
     middle = _middle()
     return [
         DepthError(float(distance), *(_mean_square(v) for v in (row, row[middle], row[~middle], interval)))

@@ -21,7 +21,7 @@ from .fields import Fields
 NAME = "stereo_rt YAML"
 FORMAT = "stereo_rt rig"
 VERSION = 1
-VERDICTS = ("good", "usable", "redo")
+VERDICTS = ("good", "improve", "usable", "redo")
 _RECTIFIED = ("fx_px", "cx_px", "cy_px", "baseline_m", "doffs_px")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import board, capture, check, convert
+from . import board, capture, check, convert, solve
 
 app = typer.Typer(
     help="Calibrate a stereo camera: print a board, capture it, solve, check, convert.",
@@ -13,5 +13,6 @@ app = typer.Typer(
 )
 app.command()(board.board)
 app.command()(capture.capture)
+app.command()(solve.solve)
 app.command()(check.check)
 app.command()(convert.convert)
