@@ -37,7 +37,8 @@ class Epipolar:
 class Quality:
     """Figures of one solution. asked: pairs of images looked at; both, left, right: views in which the board was found.
 
-    depth: at DISTANCES_M. typical: at TYPICAL baselines, the distance to judge rigs of every size by. stated_baseline_m: what the user says it is.
+    depth: at DISTANCES_M. typical: at TYPICAL baselines, a distance to judge rigs of every size by. stated_baseline_m: the
+    user's.
     """
 
     solution: Solution

@@ -138,8 +138,8 @@ def covariance(seen: Observations, estimate: Estimate) -> Covariance:
 
 def parameters(estimate: Estimate, known: Covariance) -> list[Parameter]:
     """Every number of the rig with its interval: lenses, rotation vector between the eyes (degrees), translation, baseline."""
-    here = _numbers(estimate)
-    sigma, half = known.of(_slopes(_numbers, estimate, known))
+    here = numbers(estimate)
+    sigma, half = known.of(_slopes(numbers, estimate, known))
     return [
         Parameter(name, float(value), float(s), (float(value - h), float(value + h)))
         for name, value, s, h in zip(_names(estimate), here, sigma, half, strict=True)
@@ -151,12 +151,12 @@ def depth_errors(
 ) -> list[DepthError]:
     """The error of depth at each distance, by first order propagation. Raises CalibrationError for eyes swapped or apart."""
     rig = rig_of(estimate, sizes)
-    points = _grid_points(rig, distances_m)
+    points = grid_points(rig, distances_m)
     left = lens.project(rig.left, points.reshape(-1, 3))
     right = lens.project(rig.right, points.reshape(-1, 3) @ rig.R_right_left.T + rig.T_right_left_m.T)
     depth = np.repeat(np.asarray(distances_m, np.float64), len(points[0]))
     slopes = _slopes(lambda moved: triangulated_m(rig_of(moved, sizes), left, right) / depth, estimate, known)
-    both = _inside(left, sizes[0]) & _inside(right, sizes[1]) & np.isfinite(slopes).all(axis=1)
+    both = inside(left, sizes[0]) & inside(right, sizes[1]) & np.isfinite(slopes).all(axis=1)
     sigma, half = np.full((2, len(depth)), np.nan)
     sigma[both], half[both] = np.minimum(known.of(100 * slopes[both]), NOTHING_PCT)
     middle = _middle()
@@ -183,7 +183,7 @@ def triangulated_m(rig: StereoRig, left_px: np.ndarray, right_px: np.ndarray) ->
         return np.asarray(rig.baseline_m / disparity)
 
 
-def _grid_points(rig: StereoRig, distances_m: Sequence[float]) -> np.ndarray:
+def grid_points(rig: StereoRig, distances_m: Sequence[float]) -> np.ndarray:
     """(D, N, 3) points in the left camera's frame, spread over the rectified image, at each depth along its axis."""
     rectification = rectify_rig(rig)
     grid = rectification.rig
@@ -198,7 +198,8 @@ def _middle() -> np.ndarray:
     return np.asarray((np.abs(u - 0.5) <= CENTER / 2) & (np.abs(v - 0.5) <= CENTER / 2))
 
 
-def _inside(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def inside(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(N,) bool: pixels (N, 2) of an image of this (width, height)."""
     with np.errstate(invalid="ignore"):
         return np.asarray(((pixels > -0.5) & (pixels < np.array(size) - 0.5)).all(axis=1))
 
@@ -208,7 +209,8 @@ def _mean_square(values: np.ndarray) -> float:
     return float(np.sqrt((there**2).mean())) if len(there) else float("nan")
 
 
-def _numbers(estimate: Estimate) -> np.ndarray:
+def numbers(estimate: Estimate) -> np.ndarray:
+    """(P,) the values that `parameters` names, in its order."""
     turn = np.degrees(cv2.Rodrigues(estimate.R)[0].ravel())
     return np.concatenate([estimate.lenses.ravel(), turn, estimate.T, [np.linalg.norm(estimate.T)]])
 
