@@ -31,7 +31,7 @@ def test_every_shipped_model_is_whole_and_described() -> None:
 def test_a_typing_slip_gets_a_suggestion() -> None:
     with pytest.raises(ModelError, match=r"'student_z'.*did you mean 'student_s'\?"):
         find_model("student_z")
-    with pytest.raises(ModelError, match="student_s, .*; or pass a file"):
+    with pytest.raises(ModelError, match=r"student_s, .*; or pass a file"):
         find_model("qqqq")
 
 
