@@ -26,7 +26,7 @@ from stereo_rt.calib import lens as lenses
 from stereo_rt.calib.boards import parse_board
 from stereo_rt.calib.bundle import Estimate
 from stereo_rt.calib.derivatives import LensModel, camera_of
-from stereo_rt.calib.detect import detect
+from stereo_rt.calib.detect import Detection, detect
 from stereo_rt.calib.quality import assess
 from stereo_rt.calib.rig import StereoRig
 from stereo_rt.calib.solve import solve
@@ -40,6 +40,7 @@ SIZE = (640, 480)
 NOISE, BLUR_PX = 3.0, (0.5, 1.2)
 LATE_S, SPEED_M_S, TURN_DEG_S = 0.008, 0.03, 4.0
 """How much later the right eye looks, and how fast the board moves and turns meanwhile (standard deviations)."""
+CORNER_NOISE_PX = 0.1
 MARGIN_PX = 6
 
 
@@ -59,34 +60,40 @@ def random_rig(rng: np.random.Generator, model: LensModel) -> Estimate:
     return Estimate(model, np.stack(eyes), R, T, np.empty((0, 3, 3)), np.empty((0, 3)))
 
 
-def film(truth: Estimate, rng: np.random.Generator, count: int) -> list[View]:
-    """Views of a board held anywhere that both eyes see it whole."""
-    left, right = (TargetEye(BOARD, camera_of(truth.model, lens, SIZE)) for lens in truth.lenses)
-    middle = BOARD.points_m.mean(axis=0)
+def film(truth: Estimate, rng: np.random.Generator, count: int, *, rendered: bool = True) -> list[View]:
+    """Views of a board held anywhere that both eyes see it whole.
+
+    rendered: corners are detected in pictures; otherwise they are projected, with noise of about the same size.
+    """
+    cameras = [camera_of(truth.model, lens, SIZE) for lens in truth.lenses]
+    eyes = [TargetEye(BOARD, camera) for camera in cameras] if rendered else []
+    points = BOARD.points_m
+    middle = points.mean(axis=0)
     blur = rng.uniform(*BLUR_PX)
     views: list[View] = []
     while len(views) < count:
-        ray = lenses.unproject(left.camera, rng.uniform((0, 0), SIZE)[None])[0]
-        near = 0.35 * left.camera.K[0, 0] / SIZE[0]
+        ray = lenses.unproject(cameras[0], rng.uniform((0, 0), SIZE)[None])[0]
+        near = 0.35 * cameras[0].K[0, 0] / SIZE[0]
         R = cv2.Rodrigues(rng.uniform(-0.6, 0.6, 3) * (1, 1, 0.5))[0]
         t = ray * rng.uniform(near, 3 * near) - R @ middle
         moved = LATE_S * rng.normal(0, SPEED_M_S, 3)
         turned = cv2.Rodrigues(np.radians(LATE_S * rng.normal(0, TURN_DEG_S, 3)))[0]
         R_late, t_late = turned @ R, t + R @ middle - turned @ R @ middle + moved
         poses = (R, t), (truth.R @ R_late, truth.R @ t_late + truth.T)
-        if not all(_whole(eye, *pose) for eye, pose in zip((left, right), poses, strict=True)):
+        corners = [lenses.project(c, points @ Q.T + s) for c, (Q, s) in zip(cameras, poses, strict=True)]
+        if not all(((c > MARGIN_PX) & (c < np.array(SIZE) - 1 - MARGIN_PX)).all() for c in corners):
             continue
-        found = [
-            detect(BOARD, eye.picture(*pose, blur_px=blur, noise=NOISE, rng=rng))
-            for eye, pose in zip((left, right), poses, strict=True)
-        ]
+        if rendered:
+            pictures = [eye.picture(*pose, blur_px=blur, noise=NOISE, rng=rng) for eye, pose in zip(eyes, poses, strict=True)]
+            found = [detect(BOARD, picture) for picture in pictures]
+        else:
+            found = [_seen(c + rng.normal(0, CORNER_NOISE_PX, c.shape)) for c in corners]
         views.append(View(f"{len(views):03d}", *found))
     return views
 
 
-def _whole(eye: TargetEye, R: np.ndarray, t: np.ndarray) -> bool:
-    corners = eye.corners_px(R, t)
-    return bool(((corners > MARGIN_PX) & (corners < np.array(SIZE) - 1 - MARGIN_PX)).all())
+def _seen(corners: np.ndarray) -> Detection | None:
+    return Detection(np.arange(len(corners)), corners, SIZE, sharpness=0.4)
 
 
 def depth_truth_pct(truth: StereoRig, solved: StereoRig) -> list[float]:
@@ -101,12 +108,11 @@ def depth_truth_pct(truth: StereoRig, solved: StereoRig) -> list[float]:
     return [float(100 * np.sqrt(np.nanmean(row**2))) for row in error]
 
 
-def trial(job: tuple[int, LensModel, int]) -> dict[str, Any]:
+def trial(seed: int, model: LensModel, count: int, *, rendered: bool = True) -> dict[str, Any]:
     """One rig, filmed and solved."""
-    seed, model, count = job
     rng = np.random.default_rng(seed)
     truth = random_rig(rng, model)
-    views = film(truth, rng, count)
+    views = film(truth, rng, count, rendered=rendered)
     solution = solve(BOARD, views, model)
     quality = assess(solution, views)
     true = numbers(truth)
@@ -153,9 +159,8 @@ def main() -> None:
     result = {}
     with ProcessPoolExecutor() as pool:
         for model in args.models:
-            jobs = [(seed, model, args.views) for seed in range(args.rigs)]
             trials = []
-            for found in pool.map(trial, jobs):
+            for found in pool.map(trial, range(args.rigs), [model] * args.rigs, [args.views] * args.rigs):
                 trials.append(found)
                 print(f"{model} {len(trials)}/{args.rigs}", end="\r", flush=True)
             result[model] = summary(trials)

@@ -20,7 +20,7 @@ from .derivatives import LensModel, lens_size, project
 
 STEPS = 60
 TOLERANCE = 1e-9
-"""A step that lowers the cost by a smaller share is the last."""
+BLOCK = 192
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,13 +141,16 @@ def linearise(seen: Observations, estimate: Estimate) -> System:
     return System(out.reshape(views, -1), shared.reshape(views, 4 * count, -1), boards.reshape(views, 4 * count, 6))
 
 
-def adjust(seen: Observations, start: Estimate, weights: np.ndarray | None = None, steps: int = STEPS) -> Estimate:
-    """The estimate of least squares, from a start near enough. weights: (V,) of the views' squared residuals, 1 when None."""
+def adjust(seen: Observations, start: Estimate, weights: np.ndarray | None = None, tolerance: float = TOLERANCE) -> Estimate:
+    """The estimate of least squares, from a start near enough. weights: (V,) of the views' squared residuals, 1 when None.
+
+    tolerance: a step that lowers the cost by a smaller share is the last.
+    """
     root = np.ones(len(seen.pixels)) if weights is None else np.sqrt(weights)
     here, damping = start, 1e-4
     system = _weighted(linearise(seen, here), root)
     cost = float((system.residuals**2).sum())
-    for _ in range(steps):
+    for _ in range(STEPS):
         shared, boards = _step(system, damping)
         there = here.moved(shared, boards)
         ahead = _weighted(linearise(seen, there), root)
@@ -155,7 +158,7 @@ def adjust(seen: Observations, start: Estimate, weights: np.ndarray | None = Non
         if lower < cost:  # never so for NaN
             gain = (cost - lower) / cost
             here, system, cost, damping = there, ahead, lower, max(damping / 10, 1e-12)
-            if gain < TOLERANCE:
+            if gain < tolerance:
                 break
         elif damping > 1e8:
             break
@@ -185,17 +188,28 @@ def _step(system: System, damping: float) -> tuple[np.ndarray, np.ndarray]:
     """One damped step (G,), (V, 6). Every parameter is damped in proportion to what it moves (Marquardt)."""
     views, _, size = system.shared.shape
     board_scale = np.sqrt(damping * np.maximum((system.boards**2).sum(axis=1), 1e-12))
-    damped = np.concatenate([system.boards, board_scale[:, :, None] * np.eye(6)], axis=1)
-    right = np.concatenate([system.shared, system.residuals[..., None]], axis=-1)
-    right = np.concatenate([right, np.zeros((views, 6, size + 1))], axis=1)
-    q, r = np.linalg.qr(damped)
-    along = np.swapaxes(q, -1, -2) @ right
-    right = (right - q @ along).reshape(-1, size + 1)
+    rows = np.concatenate([system.boards, system.shared, system.residuals[..., None]], axis=-1)
+    damped = np.concatenate([board_scale[:, :, None] * np.eye(6), np.zeros((views, 6, size + 1))], axis=-1)
+    r = _triangle(np.concatenate([rows, damped], axis=1))
     # A parameter that nothing depends on (the lens of an eye that saw nothing) stays where it is.
     scale = np.sqrt((system.shared**2).sum(axis=(0, 1)))
     scale = np.where(scale > 0, scale, 1.0)
-    right = np.concatenate([right, np.pad(np.diag(np.sqrt(damping) * scale), ((0, 0), (0, 1)))])
-    small = np.asarray(np.linalg.qr(right, mode="r"))
+    damped = np.pad(np.diag(np.sqrt(damping) * scale), ((0, 0), (0, 1)))
+    small = _triangle(np.concatenate([r[:, 6:, 6:].reshape(-1, size + 1), damped]))
     shared = -np.linalg.lstsq(small[:, :-1] / scale, small[:, -1], rcond=None)[0] / scale
-    boards = -np.linalg.solve(r, along[..., -1:] + along[..., :-1] @ shared[:, None])[..., 0]
+    boards = -np.linalg.solve(r[:, :6, :6], r[:, :6, -1:] + r[:, :6, 6:-1] @ shared[:, None])[..., 0]
     return shared, boards
+
+
+def _triangle(rows: np.ndarray) -> np.ndarray:
+    """(..., n, n) triangular with the same normal matrix as (..., rows, n), by QR in blocks of BLOCK rows.
+
+    Blocks: above a certain size BLAS starts threads, which on matrices like these wait for each other most of the time.
+    """
+    n = rows.shape[-1]
+    while (count := rows.shape[-2]) > BLOCK:
+        lacking = -count % BLOCK
+        rows = np.concatenate([rows, np.zeros((*rows.shape[:-2], lacking, n))], axis=-2)
+        blocks = np.asarray(np.linalg.qr(rows.reshape(*rows.shape[:-2], -1, BLOCK, n), mode="r"))
+        rows = blocks.reshape(*blocks.shape[:-3], -1, n)
+    return np.asarray(np.linalg.qr(rows, mode="r"))

@@ -81,7 +81,7 @@ def adjust_robustly(seen: Observations, start: Estimate, rounds: int = 4) -> Est
     for _ in range(rounds):
         errors = view_rms_px(seen, here)
         weights = np.nan_to_num(1 / (1 + (errors / (2 * usual_px(errors))) ** 2) ** 2)
-        here = adjust(seen, here, weights, steps=20)
+        here = adjust(seen, here, weights, tolerance=1e-4)
     return here
 
 
@@ -112,23 +112,23 @@ def _poses(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """R (V, 3, 3), t (V, 3) and RMS in px (V,) of the board in each view of the left eye, the lens given.
 
-    A view without a pose has NaN as its RMS and a board straight ahead.
+    A view without a pose has infinity as its RMS and a board straight ahead.
     """
     camera = camera_of(model, lens, size)
     count = len(seen.pixels)
-    R, t, rms = np.tile(np.eye(3), (count, 1, 1)), np.tile([0.0, 0, 1], (count, 1)), np.full(count, np.inf)
-    seen_rays = lenses.unproject(camera, seen.pixels[:, 0].reshape(-1, 2)).reshape(count, -1, 3)
-    for view, (pixels, rays) in enumerate(zip(seen.pixels[:, 0], seen_rays, strict=True)):
-        near = rays[:, 2] > np.cos(np.radians(WIDEST_DEG))
+    pixels = seen.pixels[:, 0]
+    rays = lenses.unproject(camera, pixels.reshape(-1, 2)).reshape(count, -1, 3)
+    R, t, there = np.tile(np.eye(3), (count, 2, 1, 1)), np.tile([0.0, 0, 1], (count, 2, 1)), np.zeros((count, 2), bool)
+    for view in range(count):
+        near = rays[view, :, 2] > np.cos(np.radians(WIDEST_DEG))
         if near.sum() < LEAST_POINTS:
             continue
-        plane = rays[near, :2] / rays[near, 2:]
-        for candidate in _plane_poses(seen.points_m[near], plane):
-            points = seen.points_m @ candidate[0].T + candidate[1]
-            miss = float(_rms(project(model, lens, points).pixels[None] - pixels)[0])
-            if miss < rms[view]:
-                R[view], t[view], rms[view] = *candidate, miss
-    return R, t, rms
+        for which, pose in enumerate(_plane_poses(seen.points_m[near], rays[view, near, :2] / rays[view, near, 2:])):
+            (R[view, which], t[view, which]), there[view, which] = pose, True
+    points = seen.points_m @ np.swapaxes(R, -1, -2) + t[:, :, None]
+    rms = np.where(there, _rms(project(model, lens, points).pixels - pixels[:, None]), np.inf)
+    views, best = np.arange(count), rms.argmin(axis=1)
+    return R[views, best], t[views, best], rms[views, best]
 
 
 def _plane_poses(points_m: np.ndarray, plane: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -142,7 +142,7 @@ def _plane_poses(points_m: np.ndarray, plane: np.ndarray) -> list[tuple[np.ndarr
 
 
 def _rms(off: np.ndarray) -> np.ndarray:
-    """(V, N, 2) differences -> (V,) root mean square length, over the points that are there; inf where none is."""
+    """(..., N, 2) differences -> (...) root mean square length, over the points that are there; inf where none is."""
     squares = (off**2).sum(axis=-1)
     there = np.isfinite(squares)
     mean = np.where(there, squares, 0).sum(axis=-1) / np.maximum(there.sum(axis=-1), 1)

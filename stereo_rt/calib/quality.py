@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import CalibrationError
 from . import lens
 from .bundle import Observations
 from .coverage import coverage
 from .moved import Moved, moved_between
 from .rectify import rectify_rig, rectifying_rotations
 from .rig import StereoRig
-from .solve import Solution, held_out, rig_of
+from .solve import MORE_VIEWS, Solution, held_out, rig_of
 from .uncertainty import DISTANCES_M, Covariance, DepthError, Parameter, covariance, depth_errors, parameters
 from .views import View
 
@@ -119,17 +120,24 @@ def assess(solution: Solution, views: Sequence[View], stated_baseline_m: float |
     """Measure a solution. views: all that were looked at. Raises CalibrationError for eyes swapped or without a common view."""
     rig = solution.rig
     used, everything = set(solution.names), solution.everything
+    reached = (
+        coverage(view.left for view in views if view.left is not None and view.name in used),
+        coverage(view.right for view in views if view.right is not None and view.name in used),
+    )
     known = covariance(solution.seen, solution.estimate)
-    depth = depth_errors(solution.estimate, known, solution.sizes, (*DISTANCES_M, TYPICAL * rig.baseline_m))
+    try:
+        depth = depth_errors(solution.estimate, known, solution.sizes, (*DISTANCES_M, TYPICAL * rig.baseline_m))
+    except CalibrationError:
+        raise CalibrationError(
+            "the board reached only {:.0%} of the left and {:.0%} of the right image, ".format(*reached)
+            + f"and the lens that fits there makes no sense around it; {MORE_VIEWS}"
+        ) from None
     return Quality(
         solution=solution,
         asked=len(views),
         both=sum(view.left is not None and view.right is not None for view in views),
         epipolar_px=_epipolar(solution),
-        coverage=(
-            coverage(view.left for view in views if view.left is not None and view.name in used),
-            coverage(view.right for view in views if view.right is not None and view.name in used),
-        ),
+        coverage=reached,
         known=known,
         parameters=tuple(parameters(solution.estimate, known)),
         depth=tuple(depth[:-1]),

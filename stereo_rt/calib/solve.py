@@ -25,6 +25,8 @@ MODELS: tuple[LensModel, ...] = ("pinhole", "fisheye", "rational")
 """In the order of preference among models that predict equally well."""
 LEAST_PAIRS = 3
 """Fewer views of both eyes cannot tell a lens from a pose."""
+CAPTURE = "stereo-rt calibrate capture guides you"
+MORE_VIEWS = f"capture at least 20 views, near, tilted by 20 to 45 degrees, in every corner of both images; {CAPTURE}"
 SORTED = (
     "images are paired in sorted order, so look that left and right have the same number of files, named alike, "
     "and that none was taken twice"
@@ -167,7 +169,7 @@ def held_out(seen: Observations, estimate: Estimate) -> Iterator[tuple[Estimate,
     for fold in range(folds):
         out = np.zeros(len(seen.pixels), bool)
         out[pairs[fold::folds]] = True
-        trained = adjust(seen.take(~out), estimate.take(~out), steps=15)
+        trained = adjust(seen.take(~out), estimate.take(~out), tolerance=1e-6)
         theirs = seen.take(out)
         yield fit_boards(theirs, _with_shared(estimate.take(out), trained)), theirs
 
@@ -244,7 +246,7 @@ def _with_lens(seen: Observations, boards: Estimate, shared: Estimate) -> Estima
 
 def _heldout_squares(seen: Observations, estimate: Estimate) -> np.ndarray:
     """Mean squared error in px of each view of both eyes, left out in turn; inf where the model could not follow."""
-    refined = adjust(seen, estimate, steps=20)
+    refined = adjust(seen, estimate, tolerance=1e-6)
     errors = [view_rms_px(theirs, trained) for trained, theirs in held_out(seen, refined)]
     return np.asarray(np.nan_to_num(np.concatenate(errors) ** 2, nan=np.inf))
 

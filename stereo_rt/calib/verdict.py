@@ -25,10 +25,10 @@ from typing import Literal
 import numpy as np
 
 from .quality import Quality
+from .solve import CAPTURE, MORE_VIEWS
 
 Grade = Literal["good", "improve", "redo"]
 BASELINE_SHARE = 0.03
-CAPTURE = "stereo-rt calibrate capture guides you"
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,6 @@ def _all_well(q: Quality) -> str:
     )
 
 
-MORE_VIEWS = f"capture at least 20 views, near, tilted by 20 to 45 degrees, in every corner of both images; {CAPTURE}"
 RULES: tuple[Rule, ...] = (
     Rule("redo", _moved, "fix them to each other firmly and capture again, or solve with the views after the change alone"),
     Rule("redo", _wrong_baseline, "measure a square on the print and give its size with --board, or correct --baseline"),
