@@ -1,0 +1,7 @@
+"""Monocular networks: relative inverse depth of one image, and where they come from."""
+
+from __future__ import annotations
+
+from .base import MonoNetwork, open_mono
+
+__all__ = ["MonoNetwork", "open_mono"]
