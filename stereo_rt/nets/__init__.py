@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import ModelError
 
 if TYPE_CHECKING:
+    from .mono_unet import MonoUNet
     from .network import Network
     from .student import Student
 
@@ -21,17 +22,19 @@ OTHERS = {
     "swin_cross": "SwinCross",
 }
 """Name, which is its module's as well, and class."""
-NAMES = (*STUDENTS, *OTHERS)
+MONO = {"mono_unet": "MonoUNet"}
+"""The same of networks that look at the left image alone; they say what is nearer than what, and no disparities."""
+NAMES = (*STUDENTS, *OTHERS, *MONO)
 
 
-def build(name: str) -> Student | Network:
+def build(name: str) -> Student | Network | MonoUNet:
     """A network of that name with fresh weights from torch's own random state. Raises ModelError for an unknown name."""
     if name not in NAMES:
         near = difflib.get_close_matches(name, NAMES, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(NAMES)}"
         raise ModelError(f"there is no trainable network named '{name}'; {hint}")
-    if name in OTHERS:
-        return getattr(import_module(f".{name}", __name__), OTHERS[name])()
+    if kind := (OTHERS | MONO).get(name):
+        return getattr(import_module(f".{name}", __name__), kind)()
     from .student import SIZES, Student
 
     return Student(SIZES[name.removeprefix("student_")])

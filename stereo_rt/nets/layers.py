@@ -41,6 +41,24 @@ class Residual(nn.Module):
         return F.relu(x + self.second(self.first(x)))
 
 
+class Inverted(nn.Module):
+    """Inverted residual: more channels, a depthwise 3x3, fewer channels again; the input is added where it fits.
+
+    Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks", CVPR 2018.
+    """
+
+    def __init__(self, i: int, o: int, stride: int = 1, expansion: int = 3) -> None:
+        super().__init__()
+        wide = i * expansion
+        self.steps = nn.Sequential(
+            ConvNorm(i, wide, 1), ConvNorm(wide, wide, 3, stride, groups=wide), ConvNorm(wide, o, 1, relu=False)
+        )
+        self.adds = stride == 1 and i == o
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.steps(x) if self.adds else self.steps(x)
+
+
 def stage(i: int, o: int, blocks: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(ConvNorm(i, o, 3, stride), *(Residual(o) for _ in range(blocks)))
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .correlation import prepare
-from .layers import ConvNorm, Hourglass
+from .layers import ConvNorm, Hourglass, Inverted
 from .network import Network
 from .predictions import Distribution, Predictions
 from .upsample import Lift
@@ -23,21 +23,6 @@ from .upsample import Lift
 BIN_PX = 4
 COMPARED = 12
 """Channels of a pair of pixels that are compared."""
-
-
-class Inverted(nn.Module):
-    """Inverted residual: more channels, a depthwise 3x3, fewer channels again; the input is added where it fits."""
-
-    def __init__(self, i: int, o: int, stride: int = 1, expansion: int = 3) -> None:
-        super().__init__()
-        wide = i * expansion
-        self.steps = nn.Sequential(
-            ConvNorm(i, wide, 1), ConvNorm(wide, wide, 3, stride, groups=wide), ConvNorm(wide, o, 1, relu=False)
-        )
-        self.adds = stride == 1 and i == o
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.steps(x) if self.adds else self.steps(x)
 
 
 def mobile_stage(i: int, o: int, stride: int = 2) -> nn.Sequential:

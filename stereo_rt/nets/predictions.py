@@ -38,6 +38,7 @@ class Predictions:
     coarse_px: earlier estimates, each (B, 1, h, w), h and w dividing H and W; the first is the best.
     distributions: the first is the one that the disparity is made of; empty for a network that regresses it.
     features: (B, C, h, w) descriptors of the left image, for distillation.
+    relative: disparity_px has an unknown scale and shift, and no unit.
     """
 
     disparity_px: Tensor
@@ -45,6 +46,7 @@ class Predictions:
     coarse_px: tuple[Tensor, ...] = ()
     distributions: tuple[Distribution, ...] = ()
     features: tuple[Tensor, ...] = ()
+    relative: bool = False
 
 
 class StereoNet(Protocol):

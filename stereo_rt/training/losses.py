@@ -26,6 +26,10 @@ SSIM_SPAN_PX = 192.0
 """The range of disparities that SSIM's constants refer to."""
 SSIM_PX = 10.0
 """What the opposite structure counts, in px of an L1 error."""
+MSE_PX = 10.0
+"""An error of so many px counts in MSE what it counts in L1."""
+RELATIVE_MEAN_PX, RELATIVE_DEVIATION_PX = 48.0, 16.0
+"""A map of unknown scale and shift and its truth are both brought to this mean and deviation before they are compared."""
 
 Regression = Callable[[Tensor, Tensor, bool], Tensor]
 """(estimate, truth, late): (B, h, w) px, truth 0 and estimate 0 where nothing is known -> (B, h, w) distance in px."""
@@ -47,6 +51,8 @@ def training_loss(
     measure = REGRESSIONS[recipe.regression]
 
     full = predictions.disparity_px[:, 0].float()
+    if predictions.relative:
+        full, truth = standardised(full, weight), torch.where(known, standardised(truth, weight), 0)
     weighted = [(recipe.full_late if late else recipe.full, "full", regression(measure, full, truth, weight, late))]
     for coarse in predictions.coarse_px:
         here, at = (at_cells(values, coarse.shape[2:]) for values in (truth, weight))
@@ -65,6 +71,18 @@ def training_loss(
     return sum((share * value for share, _, value in weighted), truth.new_zeros(())), terms | error_rates(
         full, truth, known, batch
     )
+
+
+def standardised(values: Tensor, weight: Tensor) -> Tensor:
+    """Each of the maps with the same weighted mean and standard deviation, in px; both (B, H, W).
+
+    A map and the same map scaled (by more than 0) and shifted become one, so a loss of such maps does not depend on what
+    one image cannot tell. Ranftl et al., "Towards robust monocular depth estimation", 2020, compare maps in this way.
+    """
+    shares = weight / weight.sum((1, 2), keepdim=True).clamp(min=1)
+    centred = values - (shares * values).sum((1, 2), keepdim=True)
+    deviation = torch.sqrt((shares * centred * centred).sum((1, 2), keepdim=True) + 1e-6)
+    return RELATIVE_MEAN_PX + RELATIVE_DEVIATION_PX * centred / deviation
 
 
 def regression(measure: Regression, estimate: Tensor, truth: Tensor, weight: Tensor, late: bool) -> Tensor:
@@ -131,9 +149,15 @@ def _ssim(estimate: Tensor, truth: Tensor, late: bool) -> Tensor:
     return SSIM_PX * (1 - similarity) / 2
 
 
+def _mse(estimate: Tensor, truth: Tensor, late: bool) -> Tensor:
+    return (estimate - truth) ** 2 / MSE_PX
+
+
 REGRESSIONS: dict[str, Regression] = {
     "l1": _l1,
     "smooth_l1": _smooth_l1,
     "ssim": _ssim,
+    "mse": _mse,
     "l1_ssim": lambda estimate, truth, late: _l1(estimate, truth, late) + _ssim(estimate, truth, late),
+    "mse_ssim": lambda estimate, truth, late: _mse(estimate, truth, late) + _ssim(estimate, truth, late),
 }
