@@ -13,7 +13,7 @@ from setuptools.command.build_py import build_py
 HERE = Path(__file__).parent
 ARTEFACTS = {
     "engines": ("*.onnx", "*.yaml", "*.md"),
-    "configs": ("*.yaml", "*.md", "train/*.yaml"),
+    "configs": ("*.yaml", "*.md", "train/*.yaml", "pretrain/*.yaml"),
     "calibration": ("*.md", "boards/*.yaml", "examples/*.yaml"),
 }
 
@@ -30,6 +30,7 @@ EXTRAS = {
     "mcap": ["mcap>=1.6", "mcap-ros2-support>=0.6"],
     "bag": ["rosbags>=0.10"],
     "train": ["torch>=2.2", "onnx>=1.15", "safetensors>=0.4"],
+    "regressors": ["scikit-learn>=1.3", "skl2onnx>=1.16"],
     "tensorrt": ["tensorrt>=8.6", "pycuda>=2022.2", "onnx>=1.15"],
     "rtx": ["tensorrt-rtx>=1.0", "onnx>=1.15"],
     "telemetry": ["nvidia-ml-py>=11.525"],
@@ -50,7 +51,7 @@ EXTRAS["dev"] = [
     "setuptools>=70.1",
     "types-PyYAML",
 ]
-EXTRAS["all"] = sorted({p for name in ("view", "mcap", "bag", "train", "telemetry") for p in EXTRAS[name]})
+EXTRAS["all"] = sorted({p for name in ("view", "mcap", "bag", "train", "regressors", "telemetry") for p in EXTRAS[name]})
 
 
 class BuildWithArtefacts(build_py):

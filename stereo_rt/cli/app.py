@@ -36,7 +36,24 @@ def root(
 
 def register() -> None:
     """Attach every command. The modules import nothing heavy at their top."""
-    from . import bench, build, calibrate, config, demo, distill, doctor, eval, export, info, process, record, train, view
+    from . import (
+        bench,
+        build,
+        calibrate,
+        confidence,
+        config,
+        demo,
+        distill,
+        doctor,
+        eval,
+        export,
+        info,
+        pretrain,
+        process,
+        record,
+        train,
+        view,
+    )
 
     app.command()(demo.demo)
     app.command()(view.view)
@@ -44,6 +61,7 @@ def register() -> None:
     app.command()(record.record)
     app.command()(bench.bench)
     app.command("eval")(eval.evaluate)
+    app.command()(pretrain.pretrain)
     app.command()(train.train)
     app.command()(distill.distill)
     app.command()(export.export)
@@ -51,6 +69,7 @@ def register() -> None:
     app.command()(info.info)
     app.command()(doctor.doctor)
     app.add_typer(calibrate.app, name="calibrate")
+    app.add_typer(confidence.app, name="confidence")
     app.add_typer(config.app, name="config")
 
 

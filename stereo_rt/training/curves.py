@@ -17,8 +17,9 @@ RATES = ("bad1", "bad2", "bad3")
 class Curves:
     """folder: of the run. step: the one it goes on from; what was written of later ones is dropped. Raises OutputError.
 
-    curves.csv has a row every few steps: step, rate (of learning), loss, its terms and error rates (%) on the training
-    samples, each a mean since the row before, and samples a second. eval.csv has the scores of the averaged network.
+    curves.csv has a row every few steps: step, rate (of learning), loss, its terms and, of disparities, error rates (%) on
+    the training samples, each a mean since the row before, and samples a second. eval.csv has the scores of the averaged
+    network.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -51,12 +52,15 @@ class Curves:
                 tuple(line(name, rows) for name in rows[0] if name not in others),
                 logarithmic=True,
             ),
-            Panel("wrong pixels in training, %", "step", tuple(line(name, rows) for name in RATES)),
             Panel("learning rate", "step", (line("rate", rows),)),
         ]
+        if of_disparities := RATES[0] in rows[0]:
+            panels.insert(1, Panel("wrong pixels in training, %", "step", tuple(line(name, rows) for name in RATES)))
         if scores:
-            shown = tuple(line(name, scores, "samples") for name in RATES)
-            panels.append(Panel("wrong pixels in evaluation, %", "samples", shown, logarithmic=True))
+            names = RATES if of_disparities else [name for name in scores[0] if name not in ("step", "samples", "minutes")]
+            title = "wrong pixels in evaluation, %" if of_disparities else "scores in evaluation"
+            shown = tuple(line(name, scores, "samples") for name in names)
+            panels.append(Panel(title, "samples", shown, logarithmic=True))
         write_bytes(self._folder / "curves.png", cv2.imencode(".png", draw(panels))[1].data)
 
     def _show(self, group: str, row: Mapping[str, float]) -> None:

@@ -40,24 +40,29 @@ def _row(number: int, left: Tensor, right: Tensor, disparity_px: Tensor, occlude
     scale = render.Scale("disparity", "px", low, max(np.ceil(high), low + 1), "turbo")
     hidden = occluded.cpu().numpy()
     pictures = (
-        _picture(left),
-        _picture(right),
+        picture(left),
+        picture(right),
         render.colorize(disparity, scale.cold, scale.warm, scale.colormap),
         np.repeat(np.where(hidden, 255, 0).astype(np.uint8)[..., None], 3, 2),
     )
     notes = (f"{number} left", "right", "disparity", f"occluded {hidden.mean():.0%}, unknown {1 - known.mean():.0%}")
     cells = []
-    for picture, note in zip(pictures, notes, strict=True):
-        strip = _strip(picture.shape[1], note)
+    for shown, note in zip(pictures, notes, strict=True):
+        cell = captioned(shown, note)
         if note == "disparity":
-            width = max(1, picture.shape[1] - render.text_width(note) - 24)
-            strip[:, -width:] = render.color_bar(width, render.HEADER_PX, scale)
-        cells.append(np.concatenate([strip, picture]))
+            width = max(1, shown.shape[1] - render.text_width(note) - 24)
+            cell[: render.HEADER_PX, -width:] = render.color_bar(width, render.HEADER_PX, scale)
+        cells.append(cell)
     gap = np.zeros((len(cells[0]), render.GAP_PX, 3), np.uint8)
     return np.concatenate([part for cell in cells for part in (cell, gap)][:-1], 1)
 
 
-def _picture(image: Tensor) -> np.ndarray:
+def captioned(image: np.ndarray, text: str) -> np.ndarray:
+    """The image with a strip above it that says the text."""
+    return np.concatenate([_strip(image.shape[1], text), image])
+
+
+def picture(image: Tensor) -> np.ndarray:
     """(H, W, 3) uint8 BGR of (3, H, W) RGB in [0, 1]."""
     return np.ascontiguousarray(image.mul(255).round().byte().cpu().numpy()[::-1].transpose(1, 2, 0))
 

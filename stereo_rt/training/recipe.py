@@ -1,4 +1,4 @@
-"""A recipe: everything that the weights of a network depend on. Shipped ones lie in configs/train."""
+"""A recipe: everything that the weights of a network depend on. Shipped ones lie in configs/train and configs/pretrain."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class LossRecipe(Section):
     confidence: its cross-entropy. occluded: weight of a pixel that only the left eye sees.
     """
 
-    regression: Literal["smooth_l1", "l1", "ssim", "l1_ssim"] = "smooth_l1"
+    regression: Literal["smooth_l1", "l1", "mse", "ssim", "l1_ssim", "mse_ssim"] = "smooth_l1"
     full: Weight = 0.5
     full_late: Weight = 2.0
     late_from: Fraction = 0.7
@@ -67,7 +67,7 @@ class SceneRecipe(Section):
     """Drawn scenes: how many are held, how many are new each step, and photographs for their surfaces."""
 
     pool: Count = 256
-    fresh: Count = 1
+    fresh: Annotated[int, Field(ge=0)] = 1
     max_disparity_px: Annotated[float, Field(ge=16)] = 192.0
     textures: Path | None = None
 
@@ -105,6 +105,19 @@ class DistillRecipe(Section):
     ema: Weight = 0.5
 
 
+class PretrainRecipe(Section):
+    """What is hidden of the left images, to be rebuilt; see pretrain/puzzle.py. No disparities are asked for then.
+
+    ratio: share of the patches, of patch_px pixels a side, that are hidden. normalised: each patch is rebuilt in units of
+    its own contrast. left_only: without the right image, to compare with.
+    """
+
+    ratio: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    patch_px: Annotated[int, Field(ge=2)] = 16
+    normalised: bool = True
+    left_only: bool = False
+
+
 class Recipe(Section):
     """network: a name of nets.NAMES. batch: pairs a step, over all processes. size: of the crops. ema: see ema.py.
 
@@ -126,16 +139,20 @@ class Recipe(Section):
     scenes: SceneRecipe = SceneRecipe()
     data: DataRecipe = DataRecipe()
     distill: DistillRecipe | None = None
+    pretrain: PretrainRecipe | None = None
 
 
-def load_recipe(name: str, assignments: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> Recipe:
-    """A shipped recipe by its name, or a FILE.yaml, with settings replaced as in config.load. Raises ConfigError."""
-    tree = overridden(read_tree(_find(name)), assignments, flags)
-    return validated(Recipe, tree, f"there are {', '.join(Recipe.model_fields)}; see the files in {_folder()}")
+def load_recipe(
+    name: str, assignments: Iterable[str] = (), flags: Mapping[str, Any] | None = None, command: str = "train"
+) -> Recipe:
+    """A shipped recipe of the command (train, pretrain) by its name, or a FILE.yaml, with settings replaced as in
+    config.load. Raises ConfigError."""
+    tree = overridden(read_tree(_find(name, command)), assignments, flags)
+    return validated(Recipe, tree, f"there are {', '.join(Recipe.model_fields)}; see the files in {_folder(command)}")
 
 
-def shipped_recipes() -> list[str]:
-    return sorted(file.stem for file in _folder().glob("*.yaml"))
+def shipped_recipes(command: str = "train") -> list[str]:
+    return sorted(file.stem for file in _folder(command).glob("*.yaml"))
 
 
 def to_yaml(recipe: Recipe) -> str:
@@ -146,7 +163,8 @@ def to_yaml(recipe: Recipe) -> str:
 def differences(one: Recipe, other: Recipe) -> Iterator[tuple[str, Any, Any]]:
     """(setting, value in one, value in the other), as plain values, where they differ."""
     left, right = _flat(one.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
-    return ((name, left[name], right[name]) for name in left if left[name] != right[name])
+    names = dict.fromkeys([*left, *right])  # a section that only one of them has is None in the other
+    return ((name, left.get(name), right.get(name)) for name in names if left.get(name) != right.get(name))
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -156,16 +174,16 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _folder() -> Path:
-    return paths.configs() / "train"
+def _folder(command: str) -> Path:
+    return paths.configs() / command
 
 
-def _find(name: str) -> Path:
+def _find(name: str, command: str) -> Path:
     if Path(name).suffix in (".yaml", ".yml"):
         return Path(name)
-    known = shipped_recipes()
+    known = shipped_recipes(command)
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}; or give a file: my_recipe.yaml"
         raise ConfigError(f"there is no recipe named '{name}'; {hint}")
-    return _folder() / f"{name}.yaml"
+    return _folder(command) / f"{name}.yaml"

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import torch
+from torch import nn
 
 from ..devices import make_deterministic
 from ..errors import ConfigError
 from ..nets import build
-from ..nets.predictions import StereoNet
 from .chance import mixed_seed
 from .distillation import build_distillation
 from .folder import RunFolder
 from .initial import initialise
-from .judge import judge_on
+from .judge import Judge, judge_on
 from .parallel import Crew
 from .preview import sheet
 from .recipe import Recipe
@@ -43,38 +43,65 @@ class Plan:
     save_every: int | None = None
 
 
+class Sized(Protocol):
+    """Of an nn.Module: the sides of its images are multiples of this."""
+
+    multiple_px: int
+
+
 def run_training(recipe: Recipe, plan: Plan, crew: Crew, say: Callable[[str], None]) -> int | None:
     """Train, or go on, until the recipe's last step, the deadline or a signal; the number of that signal, or None.
 
     Raises StereoError of many kinds, always before or after whole steps: what was saved until then stays.
     """
+    if recipe.pretrain is not None:
+        raise ConfigError("the recipe has a section 'pretrain': run it with stereo-rt pretrain, or leave the section out")
+    folder, net = prepare(recipe, plan, crew, build)
+    stream = build_stream(recipe, crew)
+    extra = build_distillation(recipe, net, crew)
+    judge = judge_on(plan.judge_on, crew.device) if plan.judge_on is not None and crew.leads else None
+    if recipe.init is not None and not folder.saved_step():
+        fit, of = initialise(net, recipe.init, stream)
+        say(f"{recipe.init}: {fit} of {of} tensors fit")
+    trainer = Trainer(net, stream, recipe, folder, crew, habits(recipe, plan, judge), extra, say)
+    return conclude(trainer, plan, say, f"export it with: stereo-rt export {plan.folder} -o {recipe.network}.onnx")
+
+
+def prepare(recipe: Recipe, plan: Plan, crew: Crew, make: Callable[[str], nn.Module]) -> tuple[RunFolder, nn.Module]:
+    """The run's folder, and the network with its first weights on the crew's device. make: from its name.
+
+    Raises OutputError, ConfigError, ModelError.
+    """
     folder = RunFolder(plan.folder, recipe, crew, plan.resume)
     make_deterministic(crew.device)
     torch.manual_seed(mixed_seed(recipe.seed))
-    net = build(recipe.network).to(crew.device)
-    step = cast(StereoNet, net).multiple_px
+    net = make(recipe.network).to(crew.device)
+    step = cast(Sized, net).multiple_px
     if any(side % step or side < 2 * step for side in recipe.size):
         raise ConfigError(
             f"crops of {recipe.size[0]}x{recipe.size[1]} do not fit {recipe.network}: choose multiples of {step}, "
             f"at least {2 * step}, with --set size=WxH"
         )
-    stream = build_stream(recipe, crew)
-    extra = build_distillation(recipe, net, crew)
-    habits = Habits.usual(recipe)
+    return folder, net
+
+
+def habits(recipe: Recipe, plan: Plan, judge: Judge | None) -> Habits:
+    """The usual ones, but for what the plan says."""
+    usual = Habits.usual(recipe)
     if plan.save_every is not None:
-        habits = replace(habits, save_every=plan.save_every)
-    if plan.judge_on is not None and crew.leads:
-        every = plan.judge_every or max(1, recipe.steps // SCORES)
-        habits = replace(habits, judge=judge_on(plan.judge_on, crew.device), judge_every=every)
-    if recipe.init is not None and not folder.saved_step():
-        fit, of = initialise(net, recipe.init, stream)
-        say(f"{recipe.init}: {fit} of {of} tensors fit")
-    trainer = Trainer(net, stream, recipe, folder, crew, habits, extra, say)
+        usual = replace(usual, save_every=plan.save_every)
+    if judge is None:
+        return usual
+    return replace(usual, judge=judge, judge_every=plan.judge_every or max(1, recipe.steps // SCORES))
+
+
+def conclude(trainer: Trainer, plan: Plan, say: Callable[[str], None], done: str) -> int | None:
+    """Run it, and say how it ended and what is next: done, where it came to its last step. As run_training."""
     ended = trainer.run(plan.deadline)
     if ended is Ended.DONE:
-        say(f"{plan.folder}: done; export it with: stereo-rt export {plan.folder} -o {recipe.network}.onnx")
+        say(f"{plan.folder}: done; {done}")
         return None
-    where = f"{plan.folder}: saved at step {trainer.step} of {recipe.steps}"
+    where = f"{plan.folder}: saved at step {trainer.step} of {trainer.recipe.steps}"
     say(f"{where}, {ended.value}; go on with the same command and --resume")
     return trainer.signum
 

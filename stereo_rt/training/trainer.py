@@ -59,6 +59,7 @@ class Trainer:
     """Trains net on the stream into the folder; goes on from where the folder stands.
 
     net: with its first weights, on the crew's device. extra: see objective.ExtraTerm. say: told a line now and then.
+    objective: a module around net as objective.Objective is, to be minimised in its place; extra is then its own business.
     Raises ModelError when the checkpoint cannot be read.
     """
 
@@ -72,11 +73,12 @@ class Trainer:
         habits: Habits | None = None,
         extra: nn.Module | None = None,
         say: Callable[[str], None] = lambda line: None,
+        objective: nn.Module | None = None,
     ) -> None:
         self.recipe, self.net = recipe, net.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self._stream, self._folder, self._crew = stream, folder, crew
         self._habits, self._say = habits or Habits.usual(recipe), say
-        objective = Objective(self.net, recipe, crew.device, extra)
+        objective = objective or Objective(self.net, recipe, crew.device, extra)
         self.ema = Ema(self.net, recipe.ema)
         self._optimizer = _optimizer(objective, recipe)
         self.step, self.seconds = folder.restore(objective, self.ema.net, self._optimizer, say)
@@ -162,17 +164,16 @@ class Trainer:
         done = {"step": self.step, "rate": self._optimizer.param_groups[0]["lr"]}
         curves.add(done | means | {"samples_per_s": rate})
         left_h = (self.recipe.steps - self.step) * self.recipe.batch / rate / 3600
-        self._say(
-            f"step {self.step} of {self.recipe.steps}: loss {means['loss']:.3f}, bad1 {means['bad1']:.1f}, "
-            f"bad2 {means['bad2']:.1f}, {rate:.1f} samples/s, {left_h:.2f} h left"
-        )
+        errors = [f"{name} {means[name]:.1f}" for name in ("bad1", "bad2") if name in means]
+        parts = [f"loss {means['loss']:.3f}", *errors, f"{rate:.1f} samples/s", f"{left_h:.2f} h left"]
+        self._say(f"step {self.step} of {self.recipe.steps}: " + ", ".join(parts))
         self._sums, self._summed, self._row_began = {}, 0, now
 
     def _score(self, curves: Curves, judge: Judge) -> None:
         figures = judge(self.ema.net)
         samples = self.step * self.recipe.batch
         curves.add_score({"step": self.step, "samples": samples, "minutes": self.seconds / 60} | figures)
-        self._say(f"step {self.step}, {samples} samples: " + ", ".join(f"{k} {v:.2f}" for k, v in figures.items()))
+        self._say(f"step {self.step}, {samples} samples: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
 
 
 def _optimizer(objective: nn.Module, recipe: Recipe) -> torch.optim.AdamW:

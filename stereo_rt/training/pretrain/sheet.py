@@ -1,0 +1,55 @@
+"""A sheet of pictures: what was hidden, and what each network makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ... import render
+from ...atomic import write_bytes
+from ..batch import Batch
+from ..chance import generator
+from ..preview import captioned, picture
+from ..recipe import PretrainRecipe
+from .objective import MASKS
+from .puzzle import error, pictured, pose
+
+ROWS = 6
+WIDTH = 320
+"""Of a picture, at least; small ones are enlarged by whole numbers."""
+
+
+@torch.inference_mode()
+def sheet(file: Path, batch: Batch, nets: Mapping[str, nn.Module], asked: PretrainRecipe) -> None:
+    """A PNG with a row a pair: left, masked, right, and for each mode ("stereo", "left_only") what its network rebuilds,
+    with its error there. Patches that were not hidden are shown as they were given. Raises OutputError."""
+    given = pose(batch, asked, generator(MASKS, 0))
+    columns: dict[str, Tensor] = {"left": batch.left, "masked": given.left, "right": batch.right}
+    notes: dict[str, list[str]] = {}
+    for mode, net in nets.items():
+        own = replace(given, right=given.left) if mode == "left_only" else given
+        said = net(own.left, own.right)
+        columns[mode] = torch.where(own.hidden, pictured(said, batch.left, asked), batch.left)
+        each = zip(said.split(1), batch.left.split(1), own.hidden.split(1), strict=True)
+        notes[mode] = [f"{float(error(*parts, asked)):.3f}" for parts in each]
+    rows = []
+    for number in range(min(ROWS, len(batch.left))):
+        cells = []
+        for name, images in columns.items():
+            shown = _enlarged(picture(images[number]))
+            note = f"rebuilt, {name.replace('_', ' ')}: {notes[name][number]}" if name in notes else name
+            cells.append(captioned(shown, note))
+        gap = np.zeros((len(cells[0]), render.GAP_PX, 3), np.uint8)
+        rows.append(np.concatenate([part for cell in cells for part in (cell, gap)][:-1], 1))
+    write_bytes(file, cv2.imencode(".png", np.concatenate(rows))[1].tobytes())
+
+
+def _enlarged(image: np.ndarray) -> np.ndarray:
+    factor = max(1, -(-WIDTH // image.shape[1]))
+    return image.repeat(factor, 0).repeat(factor, 1)
