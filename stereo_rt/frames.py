@@ -57,7 +57,8 @@ class DepthResult:
     rig: geometry of this grid.
     left: (H, W, 3) or (H, W) uint8, the rectified left image on the same grid.
     stage_ms: milliseconds spent in each stage, by name.
-    filled: (H, W) bool, True where hole filling invented the value; None when filling is off.
+    filled: (H, W) bool, True where hole filling invented the value; None when filling is off. There the confidence is 0.
+    mono: (H, W) float32 relative inverse depth of the left image, where a monocular network looked at it; else None.
     """
 
     disparity_px: np.ndarray
@@ -71,6 +72,7 @@ class DepthResult:
     arrived_ns: int = 0
     stage_ms: Mapping[str, float] = field(default_factory=dict)
     filled: np.ndarray | None = None
+    mono: np.ndarray | None = None
 
     @cached_property
     def valid(self) -> np.ndarray:

@@ -139,7 +139,7 @@ def _head(uri: str, cfg: Config, source: Source) -> dict[str, Any]:
         "config": config,
         "model": _model(cfg.match),
         "calibration": _calibration(cfg.calib, source),
-        "units": units(cfg.output.formats),
+        "units": units(cfg.output.formats, filled=cfg.post.fill != "none"),
     }
 
 

@@ -30,6 +30,7 @@ TEXT_BGR = (226, 222, 220)
 MUTED_BGR = (160, 152, 148)
 HEADER_PX = 34
 GAP_PX = 2
+STRIPE_PX = 6
 NEAREST_M, FARTHEST_M = 1e-3, 1e5
 FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.5
 
@@ -218,7 +219,16 @@ def picture(result: DepthResult, pane: str, view: ViewConfig, size: tuple[int, i
     index = color_index(values, scale.cold, scale.warm, valid)
     if size != result.rig.size:
         index = cv2.resize(index, size, interpolation=cv2.INTER_NEAREST)
+    if pane != "confidence" and result.filled is not None:
+        index *= ~_hatched(result.filled, size)
     return cv2.applyColorMap(index, color_table(scale.colormap))
+
+
+def _hatched(filled: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) bool, True on the gaps between stripes where values were filled in: nobody shall take those for measured."""
+    columns, rows = np.arange(size[0]), np.arange(size[1])[:, None]
+    shown = cv2.resize(filled.view(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    return shown.view(bool) & ((columns + rows) % STRIPE_PX < STRIPE_PX // 2)
 
 
 def panes(result: DepthResult, view: ViewConfig, where: Layout | None = None) -> np.ndarray:

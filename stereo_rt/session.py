@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 
@@ -19,6 +20,7 @@ from .geometry import RectifiedRig
 from .matchers import create_matcher
 from .matchers.base import MatcherSpec
 from .matchers.grid import content_size
+from .mono import MonoNetwork, open_mono
 from .pipeline import Pipeline, Plan
 from .sinks.base import FrameSink, Sink
 from .sources import open_source
@@ -60,7 +62,17 @@ def assemble(
         lossless=True if offline else None,
         inspect=RectificationProbe() if cfg.calib.probe else None,
         timeout_s=cfg.capture.timeout_s,
+        make_mono=mono_maker(cfg),
     )
+
+
+def mono_maker(cfg: Config) -> Callable[[], MonoNetwork] | None:
+    """Makes the monocular network that the settings fill with; None where they do not."""
+    if cfg.post.fill != "mono" or cfg.post.mono is None:
+        return None
+    name = cfg.post.mono
+    clone, checkpoint = (Path(text) if text else None for text in (cfg.post.mono_clone, cfg.post.mono_checkpoint))
+    return lambda: open_mono(name, cfg.match, clone, checkpoint)
 
 
 def find_calibration(calib: CalibConfig, source: Source) -> StereoRig | RectifiedRig:

@@ -12,6 +12,7 @@ from ..config import Config
 from ..frames import DepthResult
 from ..matchers.base import Matcher, MatcherSpec
 from ..pipeline import Pipeline, Plan
+from ..session import mono_maker
 from ..sources.base import Source
 from ..status import Status
 from .report import LoopFigures, figures
@@ -74,7 +75,16 @@ def run_loop(
     """`frames` results after the warm-up, or as many as the source has. The source is closed at the end."""
     meter = Meter()
     run = cfg.run.model_copy(update={"max_frames": frames + WARM_UP})
-    pipeline = Pipeline(source, make_matcher, plan, post=cfg.post, sinks=[meter], run=run, timeout_s=cfg.capture.timeout_s)
+    pipeline = Pipeline(
+        source,
+        make_matcher,
+        plan,
+        post=cfg.post,
+        sinks=[meter],
+        run=run,
+        timeout_s=cfg.capture.timeout_s,
+        make_mono=mono_maker(cfg),
+    )
     pipeline.run()
     return LoopRun(meter, pipeline.status())
 

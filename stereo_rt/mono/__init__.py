@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .base import MonoNetwork, open_mono
+from .base import MonoNetwork, bgr, open_mono
 
-__all__ = ["MonoNetwork", "open_mono"]
+__all__ = ["MonoNetwork", "bgr", "open_mono"]

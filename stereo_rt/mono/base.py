@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import cv2
 import numpy as np
 
 from ..config import MatchConfig
@@ -26,12 +27,21 @@ class MonoNetwork(Protocol):
     def close(self) -> None: ...
 
 
-def open_mono(name: str, match: MatchConfig, clone: Path | None = None, checkpoint: Path | None = None) -> MonoNetwork:
-    """A shipped monocular network by its name, a FILE.onnx, or an adapter's network by the adapter's name.
+def bgr(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 BGR of that or of (H, W) grey."""
+    return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
 
-    match: its device and threads count here too. clone, checkpoint: of an adapter, see training/adapters.
+
+def open_mono(name: str, match: MatchConfig, clone: Path | None = None, checkpoint: Path | None = None) -> MonoNetwork:
+    """A shipped monocular network by its name, a FILE.onnx, or another project's by the name of its adapter.
+
+    match: its device and threads count here too. clone, checkpoint: what an adapter needs, see training/adapters.
     Raises ModelError, MissingExtra, UsageError.
     """
+    from ..training.adapters import MONO, open_adapter
+
+    if name in MONO:
+        return open_adapter(name, clone, checkpoint, match.device)
     from .onnx import OnnxMono
 
     return OnnxMono(name, match)

@@ -11,6 +11,7 @@ from ..frames import DepthResult, Disparity, StereoFrame
 from ..geometry import RectifiedRig
 from . import fill, leftright, mask, speckle
 from .leftright import mirrored
+from .prior import Prior, prior
 from .temporal import Smoother
 
 __all__ = ["Post", "mirrored"]
@@ -21,6 +22,8 @@ class Post:
 
     def __init__(self, config: PostConfig) -> None:
         self.config = config
+        self.note = ""
+        """Why the latest frame was not filled, where it was to be; else empty."""
         self._smoother = Smoother()
 
     def reset(self) -> None:
@@ -34,25 +37,28 @@ class Post:
         rig: RectifiedRig,
         stage_ms: Mapping[str, float],
         right: Disparity | None = None,
+        mono: np.ndarray | None = None,
     ) -> DepthResult:
         """frame: the rectified pair on the grid of disparity and rig. stage_ms: travels into the result.
 
         right: the right eye's view of the disparity (see mirrored), used when config.left_right is on.
-        The result's disparity is smoothed but not masked; only at filled pixels is it replaced.
+        mono: (H, W) relative inverse depth of the left image (mono/base.py), which config.fill = "mono" fills from.
+        The result's disparity is smoothed but not masked; only at filled pixels is it replaced, and the confidence 0.
         """
         config = self.config  # one read, so that a change from another thread never splits a frame
         disparity_px = self._smooth(disparity.disparity_px, frame, config)
         kept = _trusted(disparity_px, disparity.confidence, right, config)
-        filled = None
-        if config.fill:
-            values = fill.fill_rows(disparity_px, kept)
+        confidence, filled = disparity.confidence, None
+        if config.fill != "none":
+            values = self._values(disparity_px, kept, mono, config)
             filled = ~kept & mask.in_range(values, rig, config.range_m)
             disparity_px = np.where(filled, values, disparity_px)
+            confidence = np.where(filled, np.float32(0), confidence)
             kept |= filled
         kept &= mask.in_range(disparity_px, rig, config.range_m)
         return DepthResult(
             disparity_px=disparity_px,
-            confidence=disparity.confidence,
+            confidence=confidence,
             mask=kept,
             rig=rig,
             left=frame.left,
@@ -62,7 +68,16 @@ class Post:
             arrived_ns=frame.arrived_ns,
             stage_ms=stage_ms,
             filled=filled,
+            mono=mono,
         )
+
+    def _values(self, disparity_px: np.ndarray, kept: np.ndarray, mono: np.ndarray | None, config: PostConfig) -> np.ndarray:
+        """What to fill with, (H, W) px, NaN where nothing is known."""
+        if config.fill == "rows":
+            return fill.fill_rows(disparity_px, kept)
+        found = prior(mono, disparity_px, kept) if mono is not None else Prior(None, "there is no monocular map of this frame")
+        self.note = found.why
+        return np.full(disparity_px.shape, np.nan, np.float32) if found.values_px is None else found.values_px
 
     def _smooth(self, disparity_px: np.ndarray, frame: StereoFrame, config: PostConfig) -> np.ndarray:
         if config.temporal == 0:

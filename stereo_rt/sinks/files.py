@@ -106,6 +106,11 @@ def write_confidence(path: Path | str, confidence: np.ndarray) -> None:
     _write_png(path, np.rint(np.clip(np.nan_to_num(confidence), 0, 1) * CONFIDENCE_SCALE))
 
 
+def write_filled(path: Path | str, filled: np.ndarray) -> None:
+    """Write a (H, W) bool mask as uint16: 65535 where True, 0 elsewhere. Raises OutputError."""
+    _write_png(path, filled * 65535)
+
+
 def read_confidence(path: Path | str) -> np.ndarray:
     """(H, W) float32 confidence in [0, 1]. Raises StereoError."""
     return read_uint16(path).astype(np.float32) / CONFIDENCE_SCALE

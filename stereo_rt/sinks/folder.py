@@ -46,7 +46,13 @@ def _depth_mm(path: Path, result: DepthResult) -> dict[str, Any] | None:
 
 
 def _npz(path: Path, result: DepthResult) -> None:
-    files.write_npz(path, disparity_px=result.disparity_px, confidence=result.confidence, depth_m=result.depth_m)
+    maps = {"disparity_px": result.disparity_px, "confidence": result.confidence, "depth_m": result.depth_m}
+    files.write_npz(path, **maps, **({} if result.filled is None else {"filled": result.filled}))
+
+
+def _filled(path: Path, result: DepthResult) -> None:
+    assert result.filled is not None
+    files.write_filled(path, result.filled)
 
 
 CONFIDENCE = FrameFormat(
@@ -54,6 +60,9 @@ CONFIDENCE = FrameFormat(
     ".png",
     lambda path, result: files.write_confidence(path, result.confidence),
     {"quantity": "confidence", "scale": 1 / files.CONFIDENCE_SCALE},
+)
+FILLED = FrameFormat(
+    "filled", ".png", _filled, {"quantity": "filled", "unit": "1 where invented, 0 elsewhere", "scale": 1 / 65535}
 )
 FRAME_FORMATS = {
     "pfm": FrameFormat(
@@ -99,9 +108,10 @@ def chosen(formats: Sequence[str]) -> dict[str, FrameFormat]:
     return forms | ({"confidence": CONFIDENCE} if any(f.with_confidence for f in forms.values()) else {})
 
 
-def units(formats: Sequence[str]) -> dict[str, Any]:
-    """What the numbers in each format's files mean: value = number * scale, in unit."""
-    about = {name: {"files": f"{f.folder}/*{f.suffix}", **f.about} for name, f in chosen(formats).items()}
+def units(formats: Sequence[str], filled: bool = False) -> dict[str, Any]:
+    """What the numbers in each format's files mean: value = number * scale, in unit. filled: whether holes are filled."""
+    forms = chosen(formats) | ({"filled": FILLED} if filled else {})
+    about = {name: {"files": f"{f.folder}/*{f.suffix}", **f.about} for name, f in forms.items()}
     return about | ({"mcap": {"files": "*.mcap", "topics": mcap.RESULTS}} if "mcap" in formats else {})
 
 
@@ -127,10 +137,9 @@ class FolderSink:
             self._check(result)
             self._manifest.begin()
         record: dict[str, Any] = {"index": result.index, "timestamp_ns": result.stamp_ns}
-        names = {name: f"{form.folder}/{result.index:06d}{form.suffix}" for name, form in self._formats.items()}
-        writing = [
-            self._pool.submit(form.write, self._manifest.folder / names[name], result) for name, form in self._formats.items()
-        ]
+        forms = self._formats | ({} if result.filled is None else {"filled": FILLED})
+        names = {name: f"{form.folder}/{result.index:06d}{form.suffix}" for name, form in forms.items()}
+        writing = [self._pool.submit(form.write, self._manifest.folder / names[name], result) for name, form in forms.items()]
         names |= {name: self._append(name, result) for name in self._wholes}
         for job in writing:
             record |= job.result() or {}
