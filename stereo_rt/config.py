@@ -120,8 +120,12 @@ class MatchConfig(Section):
 
 
 class PostConfig(Section):
-    """What is kept of a disparity map. Thresholds keep values >= them."""
+    """What is kept of a disparity map. Thresholds keep values >= them.
 
+    confidence_from: a method of stereo_rt/confidence, as find_method reads it; None takes what the matcher gives.
+    """
+
+    confidence_from: str | None = None
     min_confidence: Fraction = 0.5
     range_m: Range = (0.0, float("inf"))
     edge_px: Annotated[int, Field(ge=0, le=15)] = 1

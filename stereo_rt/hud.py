@@ -74,6 +74,8 @@ def status_lines(status: Status) -> list[str]:
         first.append(f"re-opened {status.source.reopened}")
     stages = [f"{name} {ms:.1f}" for name, ms in status.stage_ms.items()]
     second = [*([" ".join(stages) + " ms"] if stages else []), *([status.matcher] if status.matcher else [])]
+    if status.confidence:
+        second.append(f"confidence: {status.confidence}")
     return ["   ".join(first), "   ".join(second)]
 
 

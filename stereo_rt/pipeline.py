@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .channels import Channel, Closed, Latest, Lossless
+from .confidence import Evidence, find_method
 from .config import PostConfig, RunConfig
 from .crew import Crew
 from .errors import CalibrationError, SourceError, SourceTimeout
@@ -93,6 +94,7 @@ class Pipeline:
         self.lossless = not source.live if lossless is None else lossless
         self._make_matcher, self._plan, self._inspect = make_matcher, plan, inspect
         self._post = Post(post)
+        self._method = None if post.confidence_from is None else find_method(post.confidence_from)
         self._max_frames, self._timeout_s = run.max_frames, timeout_s
         self._spec: MatcherSpec | None = None
         self._matcher_ready = threading.Event()
@@ -190,6 +192,7 @@ class Pipeline:
             source=source,
             warnings=self._warnings,
             matcher=f"{self._spec.name} ({self._spec.backend})" if self._spec else "",
+            confidence=self._method.name if self._method else "learned",
         )
 
     def _state(self, source: SourceStatus) -> State:
@@ -295,12 +298,17 @@ class Pipeline:
     def _match_loop(self) -> None:
         matcher = self._make_matcher()
         try:
+            if self._method:
+                self._method.check(matcher)
             self._spec = matcher.spec
             self._matcher_ready.set()
             for frame, rig, stage_ms in _drain(self._rectified):
                 timer = StageTimer(stage_ms)
                 with timer.stage("match"):
                     disparity = matcher(frame.left, frame.right)
+                if self._method:
+                    with timer.stage("confidence"):
+                        disparity = self._method.rated(Evidence(frame.left, frame.right, disparity, matcher))
                 right = None
                 if self._post.config.left_right:
                     with timer.stage("match_right"):

@@ -20,7 +20,10 @@ RECENT = 120
 
 @dataclass(frozen=True)
 class Status:
-    """A snapshot of the loop. Ages run from a frame's arrival in this program to the end of post-processing."""
+    """A snapshot of the loop. Ages run from a frame's arrival in this program to the end of post-processing.
+
+    confidence: the method that it comes from.
+    """
 
     state: State
     detail: str
@@ -35,6 +38,7 @@ class Status:
     source: SourceStatus
     warnings: tuple[str, ...]
     matcher: str
+    confidence: str = ""
 
 
 @dataclass

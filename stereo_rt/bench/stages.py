@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from ..confidence import Evidence, find_method
 from ..config import MatchConfig, PostConfig
 from ..errors import UsageError
 from ..frames import Disparity, StereoFrame
@@ -41,7 +42,10 @@ class Alone:
 def stages_alone(
     match: MatchConfig, post: PostConfig, held: Sequence[StereoFrame], plan: Callable[[MatcherSpec], Plan], repeats: int
 ) -> Alone:
-    """Time rectification (where there is any), matching and post-processing over the same frames. Raises ModelError."""
+    """Time rectification and confidence (where there are any), matching and post-processing over the same frames.
+
+    Raises ModelError, and UsageError for a confidence that this matcher cannot give.
+    """
     matcher, apply = create_matcher(match), Post(post)
     try:
         planned = plan(matcher.spec)
@@ -52,6 +56,12 @@ def stages_alone(
         if rectify:
             stages["rectify"] = lambda i: rectify(held[i])
         stages["match"] = lambda i: matcher(rectified[i].left, rectified[i].right)
+        if post.confidence_from is not None:
+            method = find_method(post.confidence_from)
+            method.check(matcher)
+            seen = [Evidence(f.left, f.right, found, matcher) for f, found in zip(rectified, matched, strict=True)]
+            matched = [method.rated(evidence) for evidence in seen]
+            stages["confidence"] = lambda i: method.rated(replace(seen[i]))  # a copy remembers nothing
         stages["post"] = lambda i: apply(matched[i], replace(rectified[i], index=i), planned.rig, {})
         return Alone(
             spec=matcher.spec,

@@ -25,6 +25,10 @@ def _shared(
     size: Annotated[str | None, typer.Option("--size", metavar="WxH", help="Grid to rectify to.")] = None,
     range_: Annotated[str | None, typer.Option("--range", metavar="MIN:MAX", help="Depth to keep, in metres.")] = None,
     min_conf: Annotated[float | None, typer.Option("--min-conf", help="Confidence to keep, 0 to 1.")] = None,
+    confidence_from: Annotated[
+        str | None,
+        typer.Option("--confidence-from", metavar="METHOD", help="learned, left_right, entropy, mc_dropout:15, FILE.onnx, ..."),
+    ] = None,
     max_frames: Annotated[int | None, typer.Option("--max-frames", help="Stop after so many frames.")] = None,
     headless: Annotated[bool | None, typer.Option("--headless", help="Open no window and no web page.")] = None,
     swap: Annotated[bool | None, typer.Option("--swap", help="Exchange the left and right images.")] = None,
@@ -106,6 +110,7 @@ def resolve(values: dict[str, Any]) -> Config:
             "post.range_m": values["range_"],
             "view.range_m": _display(values["range_"]),
             "post.min_confidence": values["min_conf"],
+            "post.confidence_from": values["confidence_from"],
             "run.max_frames": values["max_frames"],
             "view.headless": values["headless"],
             "capture.swap": values["swap"],

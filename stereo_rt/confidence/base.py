@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ class Need(Enum):
     """What a method asks of the matcher, with the words for one that lacks it. Any matcher can be run again."""
 
     NOTHING = ""
-    CONFIDENCE = "the matcher gives no confidence of its own"
+    CONFIDENCE = "the matcher gives no confidence of its own; take another method, such as left_right"
     NETWORK = "it looks inside the network; use --backend torch"
     DISTRIBUTION = "it wants a network that gives a distribution of disparities, and --backend torch"
 
@@ -61,14 +61,21 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Method:
-    """score: (H, W) float32 in [0, 1], more for what is more likely right. It ranks pixels; only 'learned' is meant as a
-    probability. Where the estimate is NaN the score means nothing."""
+    """score: (H, W) float32 in [0, 1], more for what is more likely right. Where the estimate is NaN it means nothing.
 
+    It ranks pixels; only 'learned' and what `stereo-rt confidence fit` writes are meant as probabilities.
+    fitted_for: name of the only matcher that it knows the errors of; empty where any will do.
+    """
+
+    name: str
     score: Callable[[Evidence], np.ndarray]
     need: Need = Need.NOTHING
+    fitted_for: str = ""
 
     def obstacle(self, matcher: Matcher) -> str:
-        """Why this matcher cannot serve the method; empty when it can."""
+        """Why this matcher cannot serve the method, and what to do; empty when it can."""
+        if self.fitted_for not in ("", matcher.spec.name):
+            return f"it was fitted for {self.fitted_for}; fit one for {matcher.spec.name} with: stereo-rt confidence fit"
         lacking = {
             Need.NOTHING: False,
             Need.CONFIDENCE: not matcher.spec.has_confidence,
@@ -76,6 +83,16 @@ class Method:
             Need.DISTRIBUTION: not (isinstance(matcher, TorchMatcher) and getattr(matcher.net, "has_distributions", True)),
         }
         return self.need.value if lacking[self.need] else ""
+
+    def check(self, matcher: Matcher) -> None:
+        """Raises UsageError where there is an obstacle."""
+        if why := self.obstacle(matcher):
+            raise UsageError(f"no confidence from {self.name} with {matcher.spec.name} on {matcher.spec.backend}: {why}")
+
+    def rated(self, evidence: Evidence) -> Disparity:
+        """The estimate with this method's score for its confidence; 0 where there is no estimate."""
+        known = np.isfinite(evidence.estimate.disparity_px)
+        return replace(evidence.estimate, confidence=np.where(known, self.score(evidence), np.float32(0)))
 
 
 def learned(evidence: Evidence) -> np.ndarray:

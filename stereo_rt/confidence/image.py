@@ -13,15 +13,15 @@ GAIN_WINDOW_PX = 31
 GREY_LEVELS = 255.0
 
 
-def variance(evidence: Evidence) -> np.ndarray:
-    """1 / (1 + s), s the standard deviation of the disparity in a window of WINDOW_PX, in px.
+def variance(evidence: Evidence, window_px: int = WINDOW_PX) -> np.ndarray:
+    """1 / (1 + s), s the standard deviation of the disparity in a window, in px.
 
     VAR of Haeusler, Nair and Kondermann, "Ensemble learning for confidence measures in stereo vision", CVPR 2013.
     """
     disparity = evidence.estimate.disparity_px
     known = np.isfinite(disparity)
     values = np.where(known, disparity, 0).astype(np.float64)
-    window = (WINDOW_PX, WINDOW_PX)
+    window = (window_px, window_px)
     share, mean, square = (cv2.blur(m, window) for m in (known.astype(np.float64), values, values * values))
     with np.errstate(invalid="ignore", divide="ignore"):
         spread = np.sqrt(np.maximum(square / share - (mean / share) ** 2, 0))
@@ -47,7 +47,7 @@ def photometric(evidence: Evidence) -> np.ndarray:
     estimation with left-right consistency", CVPR 2017), in its L1 form. The warped image is first brought to the left one's
     brightness by the ratio of their means in a window of GAIN_WINDOW_PX, so that a difference in gain is no error.
     """
-    left, right = (_grey(image) for image in (evidence.left, evidence.right))
+    left, right = (grey(image) for image in (evidence.left, evidence.right))
     height, width = left.shape
     columns = np.arange(width, dtype=np.float32) - evidence.estimate.disparity_px
     seen = (columns >= 0) & (columns <= width - 1)  # False for NaN
@@ -61,6 +61,6 @@ def photometric(evidence: Evidence) -> np.ndarray:
     return np.where(seen, np.clip(1 - apart / GREY_LEVELS, 0, 1), 0).astype(np.float32)
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
+def grey(image: np.ndarray) -> np.ndarray:
     """(H, W) float32, 0 to GREY_LEVELS."""
     return (cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image).astype(np.float32)

@@ -86,7 +86,7 @@ function render(news) {
   const { controls } = status;
   $("state").textContent = status.state;
   $("state").dataset.state = status.state;
-  $("matcher").textContent = status.matcher;
+  $("matcher").textContent = status.matcher && `${status.matcher}, confidence: ${status.confidence}`;
   $("warnings").textContent = [status.detail, ...status.warnings].filter(Boolean).join(" · ");
   $("message").textContent = controls.recording ? `recording to ${controls.recording}` : status.message;
 
