@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from . import paths
 from .errors import ConfigError
@@ -119,10 +119,16 @@ class MatchConfig(Section):
     sgbm: SgbmConfig = SgbmConfig()
 
 
+def _parse_fill(value: Any) -> Any:
+    return ("rows" if value else "none") if isinstance(value, bool) else value
+
+
 class PostConfig(Section):
     """What is kept of a disparity map. Thresholds keep values >= them.
 
     confidence_from: a method of stereo_rt/confidence, as find_method reads it; None takes what the matcher gives.
+    fill: what is invented where nothing is kept, and marked as filled: nothing; the background along rows (also: true);
+    or what the monocular network `mono` says: NAME, FILE.onnx, or an adapter's name with its clone and checkpoint.
     """
 
     confidence_from: str | None = None
@@ -137,7 +143,16 @@ class PostConfig(Section):
     temporal: Annotated[float, Field(ge=0, lt=1)] = 0.0
     temporal_step_px: Annotated[float, Field(gt=0)] = 1.0
     temporal_gap_ms: Annotated[float, Field(gt=0)] = 250.0
-    fill: bool = False
+    fill: Annotated[Literal["none", "rows", "mono"], BeforeValidator(_parse_fill)] = "none"
+    mono: str | None = None
+    mono_clone: str | None = None
+    mono_checkpoint: str | None = None
+
+    @model_validator(mode="after")
+    def _mono_is_named(self) -> PostConfig:
+        if self.fill == "mono" and self.mono is None:
+            raise ValueError("fill: mono needs a monocular network; name it, such as --set post.mono=FILE.onnx")
+        return self
 
 
 class ViewConfig(Section):

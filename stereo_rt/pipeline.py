@@ -26,6 +26,7 @@ from .frames import Disparity, StereoFrame
 from .gate import Gate
 from .geometry import RectifiedRig
 from .matchers.base import Matcher, MatcherSpec
+from .mono import MonoNetwork, bgr
 from .post import Post, mirrored
 from .sinks.base import FrameSink, Sink
 from .sources.base import Source, SourceStatus
@@ -71,8 +72,9 @@ class _Tap:
 class Pipeline:
     """Runs a source through a matcher into sinks. `run()`, or `start()` and `wait()`; `stop()` from anywhere.
 
-    make_matcher runs on the match thread. plan is asked once for every frame size. inspect sees the first rectified
-    frames. lossless: recordings keep every frame; defaults to what the source is.
+    make_matcher runs on the match thread, make_mono (a network to fill with) on the post thread. plan is asked once for
+    every frame size. inspect sees the first rectified frames. lossless: recordings keep every frame; defaults to what the
+    source is.
     """
 
     def __init__(
@@ -88,11 +90,12 @@ class Pipeline:
         lossless: bool | None = None,
         inspect: Inspector | None = None,
         timeout_s: float = 2.0,
+        make_mono: Callable[[], MonoNetwork] | None = None,
     ) -> None:
         run = run or RunConfig()
         self.source = source
         self.lossless = not source.live if lossless is None else lossless
-        self._make_matcher, self._plan, self._inspect = make_matcher, plan, inspect
+        self._make_matcher, self._plan, self._inspect, self._make_mono = make_matcher, plan, inspect, make_mono
         self._post = Post(post)
         self._method = None if post.confidence_from is None else find_method(post.confidence_from)
         self._max_frames, self._timeout_s = run.max_frames, timeout_s
@@ -190,7 +193,7 @@ class Pipeline:
             stage_ms=figures.stage_ms(),
             skew_ms=figures.skew_ms,
             source=source,
-            warnings=self._warnings,
+            warnings=self._warnings + ((note,) if (note := self._post.note) else ()),
             matcher=f"{self._spec.name} ({self._spec.backend})" if self._spec else "",
             confidence=self._method.name if self._method else "learned",
         )
@@ -319,11 +322,17 @@ class Pipeline:
             matcher.close()
 
     def _post_loop(self) -> None:
+        # The monocular network runs here, so that it never holds up the matcher.
+        network = self._make_mono() if self._make_mono else None
         try:
             for m in _drain(self._matched):
                 timer = StageTimer(m.stage_ms)
+                mono = None
+                if network is not None:
+                    with timer.stage("mono"):
+                        mono = network(bgr(m.frame.left))
                 with timer.stage("post"):
-                    result = self._post(m.disparity, m.frame, m.rig, timer.stage_ms, m.right)
+                    result = self._post(m.disparity, m.frame, m.rig, timer.stage_ms, m.right, mono)
                 age_ms = (time.monotonic_ns() - m.frame.arrived_ns) / 1e6 if m.frame.arrived_ns else 0.0
                 self._figures.add(result, age_ms)
                 for tap in self._taps:
@@ -334,6 +343,8 @@ class Pipeline:
         finally:
             for tap in self._taps:
                 tap.channel.close()
+            if network is not None:
+                network.close()
 
     def _finish_live(self) -> None:
         """Enough results: what is still on its way is not wanted."""

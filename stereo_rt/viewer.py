@@ -215,7 +215,7 @@ def remasked(result: DepthResult, config: PostConfig) -> DepthResult:
         disparity_px[result.filled] = float("nan")
     frame = StereoFrame(result.left, result.left, result.index, result.stamp_ns, result.skew_ns, result.arrived_ns)
     post = Post(config.model_copy(update={"temporal": 0.0}))
-    return post(Disparity(disparity_px, result.confidence), frame, result.rig, result.stage_ms)
+    return post(Disparity(disparity_px, result.confidence), frame, result.rig, result.stage_ms, mono=result.mono)
 
 
 def _sentence(error: ValidationError) -> str:

@@ -1,4 +1,7 @@
-"""A network to one ONNX file: static shapes, plain operations, the modules' own parameter names. Needs torch and onnx."""
+"""A network to one ONNX file: static shapes, plain operations, the modules' own parameter names. Needs torch and onnx.
+
+A stereo network has the inputs left and right, a monocular one `image`: (1, 3, H, W) float32 RGB in [0, 1].
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import torch
 
 from ..atomic import replacing, write_bytes
 from ..errors import CheckFailed
+from ..nets.mono_unet import MonoUNet
 from ..nets.predictions import StereoNet
 from . import parity
 from .precision import to_mixed
@@ -24,9 +28,9 @@ NORMALISATION = "rgb_0_1"
 
 
 def export_onnx(net: torch.nn.Module, path: Path, size: tuple[int, int], metadata: Mapping[str, str]) -> None:
-    """Write a network (nets/predictions.py: StereoNet), folded, for inputs of (width, height), in FP32.
+    """Write a network (nets/predictions.py: StereoNet, or a MonoUNet), folded, for inputs of (width, height), in FP32.
 
-    Inputs left, right (1, 3, H, W) float32 RGB in [0, 1]; outputs disparity (px) and confidence, (1, 1, H, W).
+    Outputs: disparity (px) and confidence, or inverse_depth; (1, 1, H, W).
     The weights keep their names, so that the torch matcher reads them back out of the same file.
     metadata: string facts for the file's metadata_props. Raises ValueError for a size that does not fit, OutputError.
     """
@@ -45,17 +49,18 @@ def export_checked(
 ) -> None:
     """export_onnx, then compare the file's answers with the network's, and those in FP16 with those in FP32 (parity.py).
 
-    metadata gains input_size, max_disparity_px, normalisation and precision. trained: False for random weights, which
-    have no accuracy to keep: only that all values are finite is checked. say: told each comparison.
+    metadata gains input_size, normalisation, precision and, of a stereo network, max_disparity_px. trained: False for
+    random weights, which have no accuracy to keep: only that all values are finite is checked. say: told each comparison.
     Raises CheckFailed, and then `path` is as it was; ValueError, ModelError, OutputError.
     """
     width, height = size
     facts = dict(metadata) | {
         "input_size": f"{width}x{height}",
-        "max_disparity_px": str(net.max_disparity_px),
         "normalisation": NORMALISATION,
         "precision": precision,
     }
+    if not isinstance(net, MonoUNet):
+        facts["max_disparity_px"] = str(net.max_disparity_px)
     graph, pairs = _graph(net, size), parity.true_pairs(size)
     with replacing(path) as temporary:
         steps = [("torch to ONNX", graph)] + ([("FP32 to FP16", to_mixed(graph))] if precision == "fp16" else [])
@@ -77,17 +82,17 @@ def export_checked(
 def _graph(net: torch.nn.Module, size: tuple[int, int]) -> onnx.ModelProto:
     width, height = size
     step = cast(StereoNet, net).multiple_px
+    names = (net.inputs, net.outputs) if isinstance(net, MonoUNet) else (("left", "right"), ("disparity", "confidence"))
     if width % step or height % step or min(size) < 2 * step:
         raise ValueError(f"{width}x{height} does not fit: width and height must be multiples of {step}, at least {2 * step}")
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing notes that sizes become constants, which is what is wanted here
-        image = torch.zeros(1, 3, height, width)
         torch.onnx.export(
             net,
-            (image, image),
+            tuple(torch.zeros(1, 3, height, width) for _ in names[0]),
             f"{folder}/traced.onnx",
-            input_names=["left", "right"],
-            output_names=["disparity", "confidence"],
+            input_names=names[0],
+            output_names=names[1],
             opset_version=OPSET,
             dynamo=False,
         )

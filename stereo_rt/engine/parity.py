@@ -23,9 +23,10 @@ MAX_BAD1_CHANGE = 0.1
 BASELINES_M = (0.06, 0.18, 0.48)
 """One pair each, another room each time: at 640 px wide they reach from a few pixels to beyond 150."""
 
-Images = tuple[np.ndarray, np.ndarray]
+Images = tuple[np.ndarray, ...]
 Estimator = Callable[[np.ndarray, np.ndarray], Images]
-"""left, right (1, 3, H, W) float32 RGB in [0, 1] -> disparity in px and confidence, (H, W) float32 each."""
+"""left, right (1, 3, H, W) float32 RGB in [0, 1] -> disparity in px and confidence, (H, W) float32 each; or, of a
+monocular network, relative inverse depth alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,10 +78,11 @@ def true_pairs(size: tuple[int, int]) -> list[TruePair]:
 def onnx_estimator(path: Path) -> Estimator:
     """One of our exported files, in ONNX Runtime on the CPU. Raises ModelError."""
     session = open_session(path, "cpu", 0)
+    one_eye = len(session.get_inputs()) == 1
 
     def estimate(left: np.ndarray, right: np.ndarray) -> Images:
-        disparity, confidence = session.run(["disparity", "confidence"], {"left": left, "right": right})
-        return disparity[0, 0], confidence[0, 0]
+        maps = session.run(None, {"image": left} if one_eye else {"left": left, "right": right})
+        return tuple(m[0, 0] for m in maps)
 
     return estimate
 
@@ -89,25 +91,38 @@ def torch_estimator(net: torch.nn.Module) -> Estimator:
     """A network in torch, on the device that it is on."""
     import torch
 
+    from ..nets.mono_unet import MonoUNet
+
     device = next(net.parameters()).device
 
     def estimate(left: np.ndarray, right: np.ndarray) -> Images:
+        images = [torch.from_numpy(image).to(device) for image in (left, right)]
         with torch.inference_mode():
-            maps = net(*(torch.from_numpy(image).to(device) for image in (left, right)))
-        disparity, confidence = (m[0, 0].float().cpu().numpy() for m in maps)
-        return disparity, confidence
+            maps = (net(images[0]),) if isinstance(net, MonoUNet) else net(*images)
+        return tuple(m[0, 0].float().cpu().numpy() for m in maps)
 
     return estimate
 
 
 def compare(first: Estimator, second: Estimator, pairs: Sequence[TruePair]) -> Parity:
-    """All pixels of all pairs together."""
+    """All pixels of all pairs together. Relative inverse depth is compared as the disparity that it fits best."""
     truth_px = np.stack([pair.truth_px for pair in pairs])
     maps = [[estimate(pair.left, pair.right) for pair in pairs] for estimate in (first, second)]
-    before_px, after_px = (np.stack([disparity for disparity, _ in found]) for found in maps)
     if not all(np.isfinite(values).all() for found in maps[1] for values in found):
         return Parity(np.nan, np.nan, np.nan, finite=False)
+    before_px, after_px = (
+        np.stack(
+            [values[0] if len(values) > 1 else _fitted(values[0], truth) for values, truth in zip(found, truth_px, strict=True)]
+        )
+        for found in maps
+    )
     before, after = error_rates(truth_px, before_px), error_rates(truth_px, after_px)
     assert before and after, "rendered pairs have truth"
     changes = {key: (after[key] or 0.0) - (before[key] or 0.0) for key in ("epe", "bad1")}
     return Parity(float(np.abs(after_px - before_px).mean()), changes["epe"], changes["bad1"], finite=True)
+
+
+def _fitted(relative: np.ndarray, truth_px: np.ndarray) -> np.ndarray:
+    """The map in px: with the scale and shift of least squares."""
+    scale, shift = np.polyfit(relative.ravel().astype(np.float64), truth_px.ravel(), 1)
+    return (scale * relative + shift).astype(np.float32)

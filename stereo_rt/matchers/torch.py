@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..config import MatchConfig
-from ..errors import MissingExtra
+from ..errors import MissingExtra, ModelError
 from ..frames import Disparity
 from .base import MatcherSpec
 from .cores import usable_cores
@@ -90,10 +90,16 @@ class TorchMatcher(NetMatcher):
         except ImportError:
             raise MissingExtra("the torch backend", "train") from None
         from ..devices import choose_device
+        from ..nets.mono_unet import MonoUNet
         from ..nets.weights import load_network
 
         model = find_model(match.model)
         net, metadata = load_network(model.path)
+        if isinstance(net, MonoUNet):
+            raise ModelError(
+                f"{model.path}: is a monocular network, which matches nothing; fill holes from it with: "
+                f"--set post.fill=mono --set post.mono={match.model}"
+            )
         device = choose_device(match.device)
         if device.type == "cpu":
             torch.set_num_threads(match.threads or usable_cores())

@@ -11,11 +11,12 @@ from onnx import numpy_helper
 
 from ..errors import ModelError
 from . import NAMES, build
+from .mono_unet import MonoUNet
 from .network import Network
 from .student import Student
 
 
-def load_network(path: Path) -> tuple[Student | Network, dict[str, str]]:
+def load_network(path: Path) -> tuple[Student | Network | MonoUNet, dict[str, str]]:
     """The network and its metadata, folded, in eval mode, on the CPU. Raises ModelError when the file is not one of ours."""
     try:
         model = onnx.load(path)
