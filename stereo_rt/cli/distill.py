@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import MissingExtra, UsageError
+from ..training.adapters import ADAPTERS, MONO
 from .options import labelling_command
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def distill(
         typer.Option(
             "--teacher",
             metavar="TEACHER",
-            help="NAME|FILE.onnx, finer:NAME|FILE.onnx (at larger inputs, fused), self (finer:, of --init), sgbm, "
-            "or external:MODULE:FUNCTION.",
+            help="NAME|FILE.onnx, finer:NAME|FILE.onnx (at larger inputs, fused), self (finer:, of --init), sgbm; with a "
+            f"clone and a checkpoint {', '.join(name for name in ADAPTERS if name not in MONO)}, external:MODULE:FUNCTION.",
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for DIR/labels and DIR/run.")],
@@ -55,9 +56,11 @@ def distill(
         list[str] | None,
         typer.Option("--recipe", metavar="A.B=V", help="Override a setting of the recipe, such as distill.ema=0; repeatable."),
     ] = None,
-    teacher_clone: Annotated[Path | None, typer.Option("--teacher-clone", metavar="DIR", help="Code of external:.")] = None,
+    teacher_clone: Annotated[
+        Path | None, typer.Option("--teacher-clone", metavar="DIR", help="Another project's code: your git clone of it.")
+    ] = None,
     teacher_checkpoint: Annotated[
-        Path | None, typer.Option("--teacher-checkpoint", metavar="FILE", help="Weights of external:.")
+        Path | None, typer.Option("--teacher-checkpoint", metavar="FILE", help="Its weights: .pth or .safetensors.")
     ] = None,
     *,
     cfg: Config,

@@ -3,7 +3,8 @@
 student_m, FILE.onnx          a network, as it is
 finer:student_m               one of our own networks, at several input sizes and upside down; what these agree on
 sgbm                          OpenCV's semi-global matching
-external:MODULE:FUNCTION      another project's network, through an adapter: see open_external
+raft_stereo, ...              another project's network from the user's clone, by a name of adapters.ADAPTERS
+external:MODULE:FUNCTION      the same through an adapter of the user's own: see open_external
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from ..matchers import create_matcher
 from ..matchers.base import Matcher, MatcherSpec
 from ..matchers.models import find_model
 from ..matchers.torch import TorchMatcher
+from .adapters import ADAPTERS, MONO, open_adapter
 
 FINER, EXTERNAL = "finer:", "external:"
+STEREO = [name for name in ADAPTERS if name not in MONO]
 SCALES = (1.0, 1.5, 2.0)
 """Input sizes of a finer teacher, in the network's own; the widest reach comes first."""
 REACH = 0.9
@@ -45,9 +48,14 @@ def open_teacher(name: str, match: MatchConfig, clone: Path | None = None, check
     """The teacher of that name (grammar above) on match.device. Raises ModelError, UsageError, MissingExtra."""
     if name.startswith(EXTERNAL):
         return open_external(name.removeprefix(EXTERNAL), clone, checkpoint, match.device)
+    if name in MONO:
+        raise UsageError(f"{name} sees one eye and knows no disparity; a teacher is one of {', '.join(STEREO)}, or a network")
+    if name in ADAPTERS:
+        return open_adapter(name, clone, checkpoint, match.device)
     if clone or checkpoint:
         raise UsageError(
-            f"--teacher-clone and --teacher-checkpoint go with --teacher external:MODULE:FUNCTION, not with {name}"
+            f"--teacher-clone and --teacher-checkpoint go with another project's network, not with {name}; "
+            f"there are {', '.join(STEREO)} and external:MODULE:FUNCTION"
         )
     if name.startswith(FINER):
         return FinerTeacher(match.model_copy(update={"model": name.removeprefix(FINER)}))
@@ -147,7 +155,7 @@ def network_of(name: str) -> str | None:
 
     Needs torch and onnx. Raises ModelError for a network that does not exist.
     """
-    if name == "sgbm" or name.startswith(EXTERNAL):
+    if name == "sgbm" or name in ADAPTERS or name.startswith(EXTERNAL):
         return None
     from ..nets.weights import load_network
 
