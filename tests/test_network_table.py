@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -15,9 +14,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 pytest.importorskip("onnx")
 
-from training_kit import one_thread, write_pairs  # noqa: E402, F401
+from training_kit import load_tool, one_thread, write_pairs  # noqa: E402, F401
 
-TOOL = Path(__file__).parents[1] / "tools" / "network_table.py"
 TRAINED = ("stereo_unet", "mobile_stereonet")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -26,11 +24,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr("stereo_rt.training.scenes.stream.TEXTURES", 3)
     monkeypatch.setenv("STEREO_RT_HOME", str(tmp_path / "home"))
-    spec = importlib.util.spec_from_file_location("network_table", TOOL)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("network_table")
 
 
 def run(tool: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:

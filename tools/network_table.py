@@ -17,9 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from stereo_rt.atomic import write_bytes
 from stereo_rt.config import MatchConfig
 from stereo_rt.devices import choose_device
@@ -27,7 +24,6 @@ from stereo_rt.engine.export import export_checked
 from stereo_rt.engine.origin import open_origin
 from stereo_rt.errors import MissingExtra, ModelError, StereoError
 from stereo_rt.evaluation.datasets import find_scenes
-from stereo_rt.evaluation.metrics import error_rates, mean_of
 from stereo_rt.evaluation.report import evaluate
 from stereo_rt.matchers import create_matcher
 from stereo_rt.matchers.models import find_model
@@ -37,18 +33,16 @@ from stereo_rt.nets.cost import gmacs, parameters
 from stereo_rt.sources.synthetic import SyntheticCamera
 from stereo_rt.timing import timed_ms
 from stereo_rt.training import checkpoint
-from stereo_rt.training.folder import RECIPE
+from stereo_rt.training.held_out import drawn_figures, held_out
 from stereo_rt.training.parallel import Crew
 from stereo_rt.training.recipe import Recipe, load_recipe
-from stereo_rt.training.scenes import SceneStream
-from stereo_rt.training.session import Plan, run_training
-from stereo_rt.training.table import read_rows
+from stereo_rt.training.session import run_to_the_end
+from stereo_rt.training.svg import line_plot, smooth
+from stereo_rt.training.table import column
 
 GRID = (640, 480)
-HELD_OUT_SEED = 777_777
 ROUNDS = 7
 """Of the latency, each with every matcher in turn; the median counts."""
-COLORS = ("#3b6fb5", "#c8702a", "#4f8f4f", "#8a5aa8", "#b53b5c", "#6a727c", "#2a9aa8", "#9a8a2a", "#20242a")
 COLUMNS = {
     "parameters": "parameters, M",
     "gmacs": "multiply-adds, G",
@@ -113,14 +107,7 @@ def budget(name: str, args: argparse.Namespace) -> Recipe:
 
 def train(name: str, args: argparse.Namespace, place: Path, crew: Crew) -> None:
     """To the last step, from wherever the run stands. Ctrl-C keeps it where it is."""
-    recipe = budget(name, args)
-    state = place / checkpoint.STATE
-    if state.is_file():
-        said = json.loads(state.read_text())
-        if said["recipe"] == recipe.model_dump(mode="json") and said["step"] == recipe.steps:
-            return
-    begun = (place / RECIPE).is_file()
-    signum = run_training(recipe, Plan(place, resume=begun), crew, lambda line: print(f"{name}: {line}", flush=True))
+    signum = run_to_the_end(budget(name, args), place, crew, lambda line: print(f"{name}: {line}", flush=True))
     if signum is not None:
         raise SystemExit(128 + signum)
 
@@ -141,25 +128,13 @@ def judged(name: str, args: argparse.Namespace, place: Path, crew: Crew) -> dict
         "parameters": parameters(net),
         "gmacs": gmacs(net, tuple(args.grid)),
         "minutes": json.loads((place / checkpoint.STATE).read_text())["seconds"] / 60,
-        "drawn": on_drawn(net, args, crew.device),
+        "drawn": drawn_figures(net, held_out(tuple(args.size), args.batch, args.held_out, crew.device)),
         "tensorrt_rtx": builds(file),
     }
     if args.dataset is not None:
         matcher = NetMatcher(net, tuple(args.grid), crew.device, name)
         row["dataset"] = evaluate(matcher, find_scenes(args.dataset))["mean"]["all"]
     return row
-
-
-@torch.inference_mode()
-def on_drawn(net: torch.nn.Module, args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
-    """Mean figures on scenes that trained nobody, over the pixels that both eyes see."""
-    stream = SceneStream(tuple(args.size), args.batch, HELD_OUT_SEED, device, pool=args.batch, fresh=args.batch)
-    figures = []
-    for step in range(args.held_out):
-        batch = stream.batch(step)
-        found = net(batch.left, batch.right)[0][:, 0].float().cpu().numpy()
-        figures.append(error_rates(batch.disparity_px.cpu().numpy(), found, ~batch.occluded.cpu().numpy()))
-    return mean_of([each for each in figures if each]) or {}
 
 
 def builds(file: Path) -> str:
@@ -204,8 +179,9 @@ def report(out: Path, names: Sequence[str], args: argparse.Namespace, times_ms: 
     said = {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
     write_bytes(out / "table.json", json.dumps({"budget": said, "rows": rows}, indent=1).encode())
     write_bytes(out / "table.md", markdown(rows, args).encode())
-    curves = {row["network"]: read_rows(out / row["network"] / "curves.csv") for row in rows}
-    write_bytes(out / "curves.svg", picture(curves).encode())
+    curves = {row["network"]: smooth(column(out / row["network"] / "curves.csv", "bad2")) for row in rows}
+    plot = line_plot("Pixels more than 2 px off in training, %, by step", curves, 0, 100)
+    write_bytes(out / "curves.svg", plot.encode())
 
 
 def markdown(rows: Sequence[dict[str, Any]], args: argparse.Namespace) -> str:
@@ -235,50 +211,6 @@ def _cell(key: str, value: Any) -> str:
     if value is None:
         return "-"
     return value if isinstance(value, str) else f"{value / 1e6 if key == 'parameters' else value:.2f}"
-
-
-def picture(curves: dict[str, list[dict[str, float]]]) -> str:
-    """Wrong pixels in training by step, a line a network, as a whole SVG file."""
-    width, height, left, right, top, bottom = 760, 420, 56, 170, 40, 44
-    lines = {name: _smooth([(row["step"], row["bad2"]) for row in rows]) for name, rows in curves.items() if rows}
-    last = max((points[-1][0] for points in lines.values()), default=1)
-
-    def place(x: float, y: float) -> str:
-        return f"{left + (width - left - right) * x / last:.1f} {height - bottom - (height - top - bottom) * y / 100:.1f}"
-
-    def text(x: float, y: float, said: str, color: str = "#20242a", anchor: str = "start") -> str:
-        return f'<text x="{x:.1f}" y="{y:.1f}" fill="{color}" text-anchor="{anchor}">{said}</text>'
-
-    parts = [text(left, 24, "Pixels more than 2 px off in training, %, by step")]
-    for y in range(0, 101, 20):
-        at = float(place(0, y).split()[1])
-        parts += [f'<path d="M{left} {at}H{width - right}" stroke="#dfe3e8"/>', text(left - 8, at + 4, f"{y}", anchor="end")]
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        parts.append(text(float(place(share * last, 0).split()[0]), height - 20, f"{share * last:.0f}", anchor="middle"))
-    ends = sorted((points[-1][1], name) for name, points in lines.items())
-    labels = _apart([float(place(0, y).split()[1]) for y, _ in ends], 16)
-    for (_, name), at in zip(ends, labels, strict=True):
-        color = COLORS[list(lines).index(name) % len(COLORS)]
-        path = "L".join(place(x, y) for x, y in lines[name])
-        parts += [f'<path d="M{path}" fill="none" stroke="{color}" stroke-width="2"/>']
-        parts += [text(width - right + 8, at + 4, name, color)]
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">'
-    return "\n".join([head, f'<rect width="{width}" height="{height}" fill="#ffffff"/>', *parts, "</svg>\n"])
-
-
-def _smooth(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """A running mean over a twentieth of the points: batches differ more than networks do."""
-    n = max(1, len(points) // 20)
-    values = np.convolve([y for _, y in points], np.ones(n) / n, "valid")
-    return [(x, float(y)) for (x, _), y in zip(points[n - 1 :], values, strict=True)]
-
-
-def _apart(places: list[float], least: float) -> list[float]:
-    """Falling places, moved up where two are closer than that."""
-    apart: list[float] = []
-    for place in places:
-        apart.append(min(place, apart[-1] - least) if apart else place)
-    return apart
 
 
 if __name__ == "__main__":

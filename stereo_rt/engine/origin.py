@@ -69,6 +69,11 @@ def _from_weights(file: Path, name: str, student_size: str | None) -> Origin:
     if not file.is_file():
         raise ModelError(f"{file}: does not exist; pass a network's name, FILE.onnx, FILE.safetensors or a run's folder")
     weights, made = checkpoint.load(file)
+    if made.get("pretraining"):
+        raise ModelError(
+            f"{file}: is of a pretraining, which knows no disparities yet; train on with: stereo-rt train "
+            f"{made['network']} --init {file.parent}"
+        )
     network = f"student_{student_size}" if student_size else made.get("network")
     if network is None:
         raise ModelError(f"{file}: does not say what network it is of; add --student-size, one of {', '.join(SIZES)}")

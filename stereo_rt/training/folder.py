@@ -75,6 +75,7 @@ class RunFolder:
             "seconds": round(seconds, 1),
             "network": self._recipe.network,
             "seed": self._recipe.seed,
+            "pretraining": self._recipe.pretrain is not None,
             "machine": self._machine(),
             "versions": {"stereo_rt": __version__, "torch": torch.__version__, "python": platform.python_version()},
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +13,11 @@ from torch import nn
 
 from ..devices import make_deterministic
 from ..errors import ConfigError
-from ..nets import build
+from ..nets import MONO, build
+from . import checkpoint
 from .chance import mixed_seed
 from .distillation import build_distillation
-from .folder import RunFolder
+from .folder import RECIPE, RunFolder
 from .initial import initialise
 from .judge import Judge, judge_on
 from .parallel import Crew
@@ -57,6 +59,11 @@ def run_training(recipe: Recipe, plan: Plan, crew: Crew, say: Callable[[str], No
     if recipe.pretrain is not None:
         raise ConfigError("the recipe has a section 'pretrain': run it with stereo-rt pretrain, or leave the section out")
     folder, net = prepare(recipe, plan, crew, build)
+    if recipe.network in MONO and (recipe.distill or plan.judge_on):
+        raise ConfigError(
+            f"{recipe.network} says no disparities, so it has no score of them and learns none from a teacher; train it "
+            "without, and measure what it fills with tools/prior_gain.py"
+        )
     stream = build_stream(recipe, crew)
     extra = build_distillation(recipe, net, crew)
     judge = judge_on(plan.judge_on, crew.device) if plan.judge_on is not None and crew.leads else None
@@ -65,6 +72,16 @@ def run_training(recipe: Recipe, plan: Plan, crew: Crew, say: Callable[[str], No
         say(f"{recipe.init}: {fit} of {of} tensors fit")
     trainer = Trainer(net, stream, recipe, folder, crew, habits(recipe, plan, judge), extra, say)
     return conclude(trainer, plan, say, f"export it with: stereo-rt export {plan.folder} -o {recipe.network}.onnx")
+
+
+def run_to_the_end(recipe: Recipe, folder: Path, crew: Crew, say: Callable[[str], None]) -> int | None:
+    """run_training in a folder that may hold nothing yet, a run of this recipe that was stopped, or one that is done."""
+    state = folder / checkpoint.STATE
+    if state.is_file():
+        said = json.loads(state.read_text())
+        if said["recipe"] == recipe.model_dump(mode="json") and said["step"] == recipe.steps:
+            return None
+    return run_training(recipe, Plan(folder, resume=(folder / RECIPE).is_file()), crew, say)
 
 
 def prepare(recipe: Recipe, plan: Plan, crew: Crew, make: Callable[[str], nn.Module]) -> tuple[RunFolder, nn.Module]:

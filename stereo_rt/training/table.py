@@ -48,6 +48,11 @@ def read_rows(file: Path) -> list[dict[str, float]]:
     return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(io.StringIO(whole))]
 
 
+def column(file: Path, name: str) -> list[tuple[float, float]]:
+    """(step, value) of each whole row of a table."""
+    return [(row["step"], row[name]) for row in read_rows(file)]
+
+
 def _line(values: object) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(f"{v:.6g}" if isinstance(v, float) else v for v in values)  # type: ignore[attr-defined]

@@ -74,7 +74,7 @@ def report(recipe: Recipe, folder: Path, crew: Crew) -> list[str]:
 
 
 def _plot(scores: Mapping[str, list[dict[str, Any]]]) -> str:
-    lines = {mode: [(row["step"], row["error"]) for row in rows] for mode, rows in scores.items()}
+    lines = {mode.replace("_", " "): [(row["step"], row["error"]) for row in rows] for mode, rows in scores.items()}
     lines["stereo, misplaced"] = [(row["step"], row["misplaced"]) for row in scores["stereo"]]
     values = [y for points in lines.values() for _, y in points]
     low, high = min(values), max(values)
