@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stereo_rt.confidence import METHODS, Evidence, chosen
+from stereo_rt.confidence import METHODS, Evidence, Method, chosen, find_method
 from stereo_rt.confidence.image import photometric, variance, variance_numpy
 from stereo_rt.confidence.sampling import gain, gamma, mc_dropout
 from stereo_rt.config import MatchConfig
@@ -158,8 +158,28 @@ def test_disturbances_are_what_their_names_say() -> None:
 
 def test_methods_are_chosen_by_name() -> None:
     assert chosen("all") == METHODS
+    assert list(chosen("mc_dropout:4, all")) == ["mc_dropout:4", *METHODS]
     assert list(chosen("variance, learned")) == ["variance", "learned"]
     with pytest.raises(UsageError, match="did you mean 'entropy'"):
         chosen("entrpy")
     with pytest.raises(UsageError, match="there are learned"):
         chosen("zzz")
+
+
+@pytest.mark.parametrize("text", ["mc_dropout:", "mc_dropout:1", "mc_dropout:-3", "mc_dropout:many", "mc_dropout:100000"])
+def test_a_number_of_passes_is_checked(text: str) -> None:
+    with pytest.raises(UsageError, match="such as mc_dropout:15"):
+        find_method(text)
+
+
+def test_the_number_of_passes_is_that_of_the_runs(seen_by_network: tuple[Evidence, np.ndarray]) -> None:
+    evidence, _ = seen_by_network
+    np.testing.assert_array_equal(find_method("mc_dropout:2").score(evidence), mc_dropout(evidence, passes=2))
+
+
+def test_what_has_no_estimate_has_no_confidence() -> None:
+    disparity = np.array([[1, np.nan]], np.float32)
+    rated = Method("all", lambda evidence: np.ones_like(disparity)).rated(
+        Evidence(disparity, disparity, Disparity(disparity, disparity), Fixed(disparity))  # type: ignore[arg-type]
+    )
+    assert rated.confidence.tolist() == [[1, 0]] and rated.confidence.dtype == np.float32
