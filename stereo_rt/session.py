@@ -14,7 +14,7 @@ from .calib.probe import RectificationProbe
 from .calib.rectify import Rectifier, rectify_rig
 from .calib.rig import StereoRig
 from .config import CalibConfig, Config
-from .errors import CalibrationError
+from .errors import CalibrationError, UsageError
 from .frames import StereoFrame
 from .geometry import RectifiedRig
 from .matchers import create_matcher
@@ -25,6 +25,7 @@ from .pipeline import Pipeline, Plan
 from .sinks.base import FrameSink, Sink
 from .sources import open_source
 from .sources.base import Source
+from .training.adapters import MONO
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,10 @@ def mono_maker(cfg: Config) -> Callable[[], MonoNetwork] | None:
         return None
     name = cfg.post.mono
     clone, checkpoint = (Path(text) if text else None for text in (cfg.post.mono_clone, cfg.post.mono_checkpoint))
+    if name in MONO and (clone is None or checkpoint is None):
+        raise UsageError(
+            f"{name} needs its project's code and weights: add --set post.mono_clone=DIR --set post.mono_checkpoint=FILE"
+        )
     return lambda: open_mono(name, cfg.match, clone, checkpoint)
 
 

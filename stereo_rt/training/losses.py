@@ -81,7 +81,7 @@ def standardised(values: Tensor, weight: Tensor) -> Tensor:
     """
     shares = weight / weight.sum((1, 2), keepdim=True).clamp(min=1)
     centred = values - (shares * values).sum((1, 2), keepdim=True)
-    deviation = torch.sqrt((shares * centred * centred).sum((1, 2), keepdim=True) + 1e-6)
+    deviation = torch.sqrt((shares * centred * centred).sum((1, 2), keepdim=True) + 1e-12)
     return RELATIVE_MEAN_PX + RELATIVE_DEVIATION_PX * centred / deviation
 
 
