@@ -41,10 +41,10 @@ def open_adapter(name: str, clone: Path | None, checkpoint: Path | None, device:
     adapter = importlib.import_module(module)
     project: Project = adapter.PROJECT
     if clone is None or checkpoint is None:
-        raise UsageError(
-            f"{name} needs the code and the weights of {project.title}, --teacher-clone DIR and --teacher-checkpoint FILE: "
-            f"{project.where}"
-        )
+        named = "--teacher-clone DIR and --teacher-checkpoint FILE"
+        if name in MONO:
+            named = "--set post.mono_clone=DIR and --set post.mono_checkpoint=FILE"
+        raise UsageError(f"{name} needs the code and the weights of {project.title}, {named}: {project.where}")
     if not (clone / project.folder / project.file).is_file():
         what = f"is no clone of {project.title}, it lacks {project.folder / project.file}" if clone.is_dir() else "is no folder"
         raise ModelError(f"{clone}: {what}; get it with: git clone {project.url}")
