@@ -107,7 +107,9 @@ def test_confidence_methods_judge_the_first_matcher(made: tuple[dict, str, Path]
         assert study["mean"][method]["ause"] == pytest.approx(np.mean([row["ause"] for row in rows]))
         assert study["mean"][method]["auc_opt"] == pytest.approx(figures["mean"]["confidence"]["auc_opt"]), "the same map"
         line = next(line for line in printed.splitlines() if line.startswith(method))
-        assert line.split()[-2:] == [f"{study['mean'][method]['ause']:.2f}", f"{study['mean'][method]['roc_auc']:.3f}"]
+        mean = study["mean"][method]
+        assert line.split()[-4:-2] == [f"{mean['ause']:.2f}", f"{mean['roc_auc']:.3f}"]
+        assert line.split()[-2:] == [f"{mean['ece_target']:.3f}", f"{study['latency_ms'][method]:.0f}"]
 
 
 class Page(HTMLParser):

@@ -109,11 +109,17 @@ def _study(study: Mapping[str, Any]) -> str:
         name: {
             "ause": min((f["ause"] for f in methods.values() if f), default=None),
             "roc_auc": max((f["roc_auc"] for f in methods.values() if f and f["roc_auc"] is not None), default=None),
+            "ece_target": min((f["ece_target"] for f in methods.values() if f), default=None),
         }
         for name, methods in columns.items()
     }
     tables = []
-    for key, digits, caption in (("ause", 2, "AUSE, less is better"), ("roc_auc", 3, "ROC-AUC, more is better")):
+    figures = (
+        ("ause", 2, "AUSE, less is better"),
+        ("roc_auc", 3, "ROC-AUC, more is better"),
+        ("ece_target", 3, "Calibration error (ECE), less is better"),
+    )
+    for key, digits, caption in figures:
         body = []
         for method in study["mean"]:
             cells = "".join(_figure(methods[method], key, digits, best[name][key]) for name, methods in columns.items())

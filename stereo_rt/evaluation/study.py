@@ -11,6 +11,7 @@ import numpy as np
 from ..confidence import Evidence, Method
 from ..matchers.base import Matcher
 from .metrics import DENSITIES, Figures, confidence_quality, mean_of, sparsification
+from .reliability import reliability
 from .report import Sample
 
 
@@ -34,7 +35,8 @@ class ConfidenceStudy:
             start = time.perf_counter()
             maps = sample.truth_px, sample.found.disparity_px, method.score(evidence)
             self._ms[name].append((time.perf_counter() - start) * 1e3)
-            row[name] = confidence_quality(*maps)
+            quality, claims = confidence_quality(*maps), reliability(*maps)
+            row[name] = quality | {"ece_target": claims.ece("target")} if quality and claims else None
             curves = sparsification(*maps)
             if curves:
                 self._curves[name].append(curves[0])
@@ -42,7 +44,7 @@ class ConfidenceStudy:
         self._sets[sample.scene.name] = sample.scene.set
 
     def result(self) -> dict[str, Any]:
-        """{scenes, sets, mean: {method: {auc, auc_opt, ause, roc_auc}}, curves, latency_ms, skipped}, by name each.
+        """{scenes, sets, mean: {method: {auc, auc_opt, ause, roc_auc, ece_target}}, curves, latency_ms, skipped}, by name each.
 
         curves: the mean sparsification by method. latency_ms: what the method takes beyond the match; methods that look
         into the distribution share one run, counted with the first.
@@ -66,7 +68,8 @@ class ConfidenceStudy:
 
 
 def study_table(result: dict[str, Any]) -> str:
-    """AUSE and ROC-AUC of every method (rows) on every set (columns) and in the mean; what was skipped, and why."""
+    """AUSE and ROC-AUC of every method (rows) on every set (columns) and in the mean; how far its claims are off (ECE), and
+    the milliseconds that it takes beyond the match; what was skipped, and why."""
     columns = {**result["sets"], "mean": result["mean"]}
     named = max(map(len, (*result["mean"], "AUSE, ROC-AUC")))
     heads = {name: _folded(name) for name in columns}
@@ -74,9 +77,12 @@ def study_table(result: dict[str, Any]) -> str:
     lines = []
     for i in range(height):
         cells = "".join(f"{head[i - height] if i >= height - len(head) else '':>13}" for head in heads.values())
-        lines.append(f"{'AUSE, ROC-AUC' if i == height - 1 else '':{named}}{cells}")
-    for method in result["mean"]:
-        lines.append(f"{method:{named}}" + "".join(f"{_pair(figures[method]):>13}" for figures in columns.values()))
+        last = i == height - 1
+        lines.append(f"{'AUSE, ROC-AUC' if last else '':{named}}{cells}" + (f"{'ECE':>8}{'ms':>8}" if last else ""))
+    for method, latency_ms in result["latency_ms"].items():
+        cells = "".join(f"{_pair(figures[method]):>13}" for figures in columns.values())
+        off = f"{_cell(result['mean'][method], 'ece_target', 3):>8}"
+        lines.append(f"{method:{named}}{cells}{off}{latency_ms:8.0f}")
     return "\n".join([*lines, *skipped_lines(result)])
 
 
@@ -99,8 +105,9 @@ def _folded(name: str, width: int = 12) -> list[str]:
 
 
 def _pair(figures: Figures | None) -> str:
-    def cell(key: str, digits: int) -> str:
-        value = figures[key] if figures else None
-        return "-" if value is None else f"{value:.{digits}f}"
+    return f"{_cell(figures, 'ause', 2)} {_cell(figures, 'roc_auc', 3)}"
 
-    return f"{cell('ause', 2)} {cell('roc_auc', 3)}"
+
+def _cell(figures: Figures | None, key: str, digits: int) -> str:
+    value = figures[key] if figures else None
+    return "-" if value is None else f"{value:.{digits}f}"
