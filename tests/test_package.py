@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from email.parser import Parser
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 
 import click
 import pytest
@@ -186,3 +188,44 @@ def test_an_installed_wheel_works_from_an_empty_folder(wheel: Path, tmp_path: Pa
     assert "student_s.yaml" in run("-c", "import os, stereo_rt.paths as p; print(os.listdir(p.configs() / 'train'))")
     run("-m", "stereo_rt", "demo", "--frames", "2", "--headless", "--save", "out")
     assert list((empty / "out").rglob("*.png"))
+
+
+def _in_context(ignored: list[str], name: str) -> bool:
+    """Docker's rule: the last pattern that matches a path, or a folder that it is in, decides; '!' takes it back in."""
+    path, kept = PurePosixPath(name), True
+    for pattern in ignored:
+        wanted = pattern.startswith("!")
+        plain = pattern.lstrip("!").removeprefix("**/")
+        hits = (parent.match(plain) if "**/" in pattern else fnmatch(str(parent), plain) for parent in (path, *path.parents))
+        kept = wanted if any(hits) else kept
+    return kept
+
+
+def test_a_container_gets_all_that_the_wheel_is_made_of_and_no_more(wheel: Path, repo: Path) -> None:
+    lines = (repo / ".dockerignore").read_text().splitlines()
+    ignored = [line for line in lines if line and not line.startswith("#")]
+    with zipfile.ZipFile(wheel) as archive:
+        names = {n.replace("stereo_rt/_artefacts/", "") for n in archive.namelist() if ".dist-info/" not in n}
+    assert len(names) > 100
+    assert [n for n in sorted(names) if not (repo / n).is_file()] == []
+    assert [n for n in sorted(names) if not _in_context(ignored, n)] == []
+    for name in (
+        "tests/conftest.py",
+        ".git/HEAD",
+        "engines/cache/x.engine",
+        "calibration/rigs/mine.yaml",
+        "stereo_rt/__pycache__/a",
+    ):
+        assert not _in_context(ignored, name), name
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_a_container_installs_extras_that_exist(wheel: Path, repo: Path, kind: str) -> None:
+    text = (repo / f"tools/docker/{kind}.Dockerfile").read_text()
+    wanted = re.findall(r"EXTRAS=([a-z,]+)", text)
+    assert wanted
+    for extra in {name for extras in wanted for name in extras.split(",")}:
+        assert _wanted(_requirements(wheel), extra) > _wanted(_requirements(wheel)), extra
+    commands = re.findall(r"stereo-rt(?::cuda)? ([a-z]+) ", text)
+    assert commands
+    assert {(name,) for name in commands} <= set(COMMANDS)
