@@ -20,7 +20,7 @@ from stereo_rt.errors import CalibrationError, OutputError
 from stereo_rt.frames import DepthResult
 from stereo_rt.geometry import RectifiedRig
 from stereo_rt.sinks import files
-from stereo_rt.sinks.folder import FRAME_FORMATS, FolderSink
+from stereo_rt.sinks.folder import FRAME_FORMATS, FolderSink, units
 from stereo_rt.sinks.manifest import Manifest, read_manifest
 from stereo_rt.sinks.ply import read_ply
 
@@ -83,6 +83,22 @@ def test_every_format_has_its_place_and_its_masks(tmp_path: Path) -> None:
     assert first["rig"]["baseline_m"] == 0.1
     assert first["files"]["pfm"] == "disparity/000000.pfm"
     assert all((out / name).is_file() for name in first["files"].values())
+
+
+def test_filled_pixels_have_a_mask_of_their_own_and_no_place_in_a_cloud(tmp_path: Path) -> None:
+    filled = np.zeros((48, 64), bool)
+    filled[40:] = True
+    whole = result_at(0)
+    sink = FolderSink(Manifest(tmp_path, HEAD), ("depth_mm", "npz", "ply"), fps=30.0, view=ViewConfig())
+    sink.write(replace(whole, filled=filled))
+    sink.close()
+    assert names(tmp_path) == [
+        "cloud/000000.ply", "depth_mm/000000.png", "filled/000000.png", "manifest.json", "npz/000000.npz",
+    ]  # fmt: skip
+    assert np.array_equal(files.read_uint16(tmp_path / "filled/000000.png") == 65535, filled)
+    assert np.array_equal(files.read_npz(tmp_path / "npz/000000.npz")["filled"], filled)
+    assert len(read_ply(tmp_path / "cloud/000000.ply").points_m) == (whole.valid & ~filled).sum()
+    assert units(("depth_mm",), filled=True)["filled"]["files"] == "filled/*.png"
 
 
 def test_a_filled_folder_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from stereo_rt.matchers.base import MatcherSpec
 from stereo_rt.mono import MonoNetwork, open_mono
 from stereo_rt.pipeline import Pipeline, Plan
 from stereo_rt.post import Post
-from stereo_rt.post.prior import MIN_ANCHORS, fit, local_correction, prior
+from stereo_rt.post.prior import MIN_ANCHORS, fit, prior_of
 from stereo_rt.sources.synthetic import SyntheticCamera
 
 SIZE = (96, 64)
@@ -58,7 +58,7 @@ def test_the_prior_does_not_depend_on_the_scale_and_shift_of_the_mono_map(seed: 
     rng = np.random.default_rng(seed)
     d = relief(seed) + rng.normal(0, 1, SIZE[::-1]).astype(np.float32)
     mono, known = relief(seed) ** 0.9, rng.random(SIZE[::-1]) < 0.7
-    one, other = (prior(m, d, known) for m in (mono, scale * mono.astype(np.float64) + shift))
+    one, other = (prior_of(m, d, known) for m in (mono, scale * mono.astype(np.float64) + shift))
     assert one.values_px is not None and other.values_px is not None
     np.testing.assert_allclose(one.values_px, other.values_px, atol=0.02)
 
@@ -95,34 +95,8 @@ def test_a_prior_that_cannot_be_trusted_fills_nothing_and_says_why() -> None:
         (noise + 1e-3 * d, everywhere, "it explains only"),
         (np.full_like(d, np.nan), everywhere, "sure of 0 pixels"),
     ):
-        found = prior(mono, d, known)
+        found = prior_of(mono, d, known)
         assert found.values_px is None and why in found.why
-
-
-def plain_correction(distance_px: np.ndarray, anchors: np.ndarray, most_px: float, cell: int, sigma: float) -> np.ndarray:
-    """On cells, before they are enlarged: the sums written out."""
-    h, w = (n // cell for n in anchors.shape)
-    pulls = np.where(anchors, np.clip(distance_px, -most_px, most_px), 0.0).reshape(h, cell, w, cell).mean((1, 3))
-    shares = anchors.reshape(h, cell, w, cell).mean((1, 3))
-    out = np.zeros((h, w))
-    for y, x in np.ndindex(h, w):
-        dy, dx = np.arange(h)[:, None] - y, np.arange(w) - x
-        weight = np.exp(-(dy**2 + dx**2) / (2 * sigma**2)) / (2 * np.pi * sigma**2)
-        out[y, x] = (weight * pulls).sum() / ((weight * shares).sum() + 1e-3)
-    return out
-
-
-def test_the_local_correction_is_that_of_its_plain_twin() -> None:
-    rng = np.random.default_rng(3)
-    height, width = 256, 512
-    anchors = rng.random((height, width)) < 0.3
-    anchors[:, 300:] = False
-    distance = np.sin(np.arange(width) / 60)[None] + rng.normal(0, 3, (height, width))
-    got = local_correction(distance, anchors, 4.0)
-    expected = plain_correction(distance, anchors, 4.0, 8, width / 8 / 16)
-    centres = got.reshape(height // 8, 8, width // 8, 8)[:, 3:5, :, 3:5].mean((1, 3))
-    np.testing.assert_allclose(centres[2:-2, 2:-2], expected[2:-2, 2:-2], atol=0.03)
-    assert abs(got[:, -20:]).max() < 1e-3 < abs(got[:, :200]).max(), "far from all anchors the fit stands alone"
 
 
 # -- in the loop -----------------------------------------------------------------------------------------------------------

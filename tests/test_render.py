@@ -151,6 +151,18 @@ def test_without_a_calibration_there_are_pixels_only() -> None:
     assert "m ±" not in str(hud.readout(shown, 100, 50))
 
 
+def test_filled_pixels_never_look_measured() -> None:
+    filled = np.zeros((240, 320), bool)
+    filled[40:80, 100:200] = True
+    for pane in ("disparity", "depth"):
+        measured, shown = (render.picture(result(filled=f), pane, VIEW) for f in (None, filled))
+        gaps = (shown == render.INVALID_BGR).all(-1)
+        assert 0.4 < gaps[filled].mean() < 0.6, "stripes"
+        np.testing.assert_array_equal(shown[~filled], measured[~filled])
+        small = render.picture(result(filled=filled), pane, VIEW, (160, 120))
+        assert 0.4 < (small == render.INVALID_BGR).all(-1)[20:40, 50:100].mean() < 0.6, "in small pictures too"
+
+
 @given(
     st.integers(16, 2000),
     st.integers(16, 1500),

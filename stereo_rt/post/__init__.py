@@ -11,7 +11,7 @@ from ..frames import DepthResult, Disparity, StereoFrame
 from ..geometry import RectifiedRig
 from . import fill, leftright, mask, speckle
 from .leftright import mirrored
-from .prior import Prior, prior
+from .prior import Prior, prior_of
 from .temporal import Smoother
 
 __all__ = ["Post", "mirrored"]
@@ -75,7 +75,9 @@ class Post:
         """What to fill with, (H, W) px, NaN where nothing is known."""
         if config.fill == "rows":
             return fill.fill_rows(disparity_px, kept)
-        found = prior(mono, disparity_px, kept) if mono is not None else Prior(None, "there is no monocular map of this frame")
+        found = (
+            prior_of(mono, disparity_px, kept) if mono is not None else Prior(None, "there is no monocular map of this frame")
+        )
         self.note = found.why
         return np.full(disparity_px.shape, np.nan, np.float32) if found.values_px is None else found.values_px
 
