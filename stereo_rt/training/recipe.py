@@ -64,7 +64,8 @@ class LossRecipe(Section):
 
 
 class SceneRecipe(Section):
-    """Drawn scenes: how many are held, how many are new each step, and photographs for their surfaces."""
+    """Drawn scenes: how many are held, how many of them are new each step (0: always the same), and photographs for their
+    surfaces."""
 
     pool: Count = 256
     fresh: Annotated[int, Field(ge=0)] = 1

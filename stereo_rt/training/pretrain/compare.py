@@ -18,7 +18,7 @@ from ...atomic import write_bytes
 from .. import checkpoint
 from ..folder import RECIPE
 from ..parallel import Crew
-from ..recipe import Recipe
+from ..recipe import PretrainRecipe, Recipe
 from ..session import Plan
 from ..svg import line_plot
 from ..table import read_rows
@@ -32,9 +32,9 @@ MODES = {"stereo": False, "left_only": True}
 def run_comparison(recipe: Recipe, plan: Plan, crew: Crew, say: Callable[[str], None]) -> int | None:
     """Both runs, one after the other, and the report once both have begun to be judged. As session.run_training; with
     plan.resume whatever there is of the two goes on."""
-    asked = checked(recipe)
-    for mode, left_only in MODES.items():
-        own = recipe.model_copy(update={"pretrain": asked.model_copy(update={"left_only": left_only})})
+    asked = _both(checked(recipe))
+    for mode in MODES:
+        own = recipe.model_copy(update={"pretrain": asked[mode]})
         place = plan.folder / mode
         there = replace(plan, folder=place, resume=plan.resume and (place / RECIPE).is_file())
         signum = run_pretraining(own, there, crew, lambda line, mode=mode: say(f"{mode}: {line}"))  # type: ignore[misc]
@@ -47,11 +47,12 @@ def run_comparison(recipe: Recipe, plan: Plan, crew: Crew, say: Callable[[str], 
 
 
 def report(recipe: Recipe, folder: Path, crew: Crew) -> list[str]:
-    """Write the three files from what the runs left; the lines to be told. Raises OutputError."""
-    scores = {mode: read_rows(folder / mode / "eval.csv") for mode in MODES}
-    if not all(scores.values()):
+    """Write the three files from what the runs left, as far as both were judged; the lines to be told. Raises OutputError."""
+    scores = {mode: {row["step"]: row for row in read_rows(folder / mode / "eval.csv")} for mode in MODES}
+    steps = sorted(scores["stereo"].keys() & scores["left_only"].keys())
+    if not steps:
         return ["not both were judged yet: go on with the same command and --resume"]
-    last = {mode: rows[-1] for mode, rows in scores.items()}
+    last = {mode: rows[steps[-1]] for mode, rows in scores.items()}
     facts = {mode: json.loads((folder / mode / checkpoint.STATE).read_text()) for mode in MODES}
     asked = checked(recipe)
     summary = {
@@ -62,15 +63,20 @@ def report(recipe: Recipe, folder: Path, crew: Crew) -> list[str]:
         "error_ratio": last["stereo"]["error"] / last["left_only"]["error"],
     }
     write_bytes(folder / "compare.json", json.dumps(summary, indent=1).encode())
-    write_bytes(folder / "compare.svg", _plot(scores).encode())
+    plotted = {mode: [rows[step] for step in steps] for mode, rows in scores.items()}
+    write_bytes(folder / "compare.svg", _plot(plotted).encode())
     nets = {mode: load_rebuilder(recipe.network, folder / mode, crew.device) for mode in MODES}
-    sheet(folder / "compare.png", held_out_of(recipe, crew)[0], nets, asked)
+    sheet(folder / "compare.png", held_out_of(recipe, crew)[0], {mode: (net, _both(asked)[mode]) for mode, net in nets.items()})
     stereo, alone = last["stereo"], last["left_only"]
     return [
-        f"error of what was hidden, on scenes that trained nobody: stereo {stereo['error']:.4f}, "
+        f"step {steps[-1]:.0f}, error of what was hidden, on scenes that trained nobody: stereo {stereo['error']:.4f}, "
         f"left only {alone['error']:.4f}; stereo with misplaced right images {stereo['misplaced']:.4f}",
         f"{folder}: compare.json, compare.svg, compare.png",
     ]
+
+
+def _both(asked: PretrainRecipe) -> dict[str, PretrainRecipe]:
+    return {mode: asked.model_copy(update={"left_only": left_only}) for mode, left_only in MODES.items()}
 
 
 def _plot(scores: Mapping[str, list[dict[str, Any]]]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -26,17 +25,20 @@ WIDTH = 320
 
 
 @torch.inference_mode()
-def sheet(file: Path, batch: Batch, nets: Mapping[str, nn.Module], asked: PretrainRecipe) -> None:
-    """A PNG with a row a pair: left, masked, right, and for each mode ("stereo", "left_only") what its network rebuilds,
-    with its error there. Patches that were not hidden are shown as they were given. Raises OutputError."""
-    given = pose(batch, asked, generator(MASKS, 0))
-    columns: dict[str, Tensor] = {"left": batch.left, "masked": given.left, "right": batch.right}
+def sheet(file: Path, batch: Batch, networks: Mapping[str, tuple[nn.Module, PretrainRecipe]]) -> None:
+    """A PNG with a row a pair: left, masked, right, and what each network rebuilds, with its name and its error there.
+    Patches that were not hidden are shown as they were given. Raises OutputError.
+
+    networks: with what each was asked for, of which all hide the same share.
+    """
+    columns: dict[str, Tensor] = {"left": batch.left}
     notes: dict[str, list[str]] = {}
-    for mode, net in nets.items():
-        own = replace(given, right=given.left) if mode == "left_only" else given
-        said = net(own.left, own.right)
-        columns[mode] = torch.where(own.hidden, pictured(said, batch.left, asked), batch.left)
-        each = zip(said.split(1), batch.left.split(1), own.hidden.split(1), strict=True)
+    for mode, (net, asked) in networks.items():
+        given = pose(batch, asked, generator(MASKS, 0))
+        columns |= {"masked": given.left, "right": batch.right}
+        said = net(given.left, given.right)
+        columns[mode] = torch.where(given.hidden, pictured(said, batch.left, asked), batch.left)
+        each = zip(said.split(1), batch.left.split(1), given.hidden.split(1), strict=True)
         notes[mode] = [f"{float(error(*parts, asked)):.3f}" for parts in each]
     rows = []
     for number in range(min(ROWS, len(batch.left))):
