@@ -212,7 +212,7 @@ def extras() -> Iterator[Finding]:
     for line in metadata.requires("stereo_rt") or []:
         if found := re.match(r"([\w.-]+).*extra == ['\"](\w+)['\"]", line):
             wanted.setdefault(found[2], []).append(found[1])
-    for extra in ("window", "web", "video", "mcap", "bag", "train"):
+    for extra in ("window", "web", "video", "mcap", "bag", "train", "regressors"):
         missing = [name for name in wanted.get(extra, []) if not _version(name)]
         if missing:
             yield Finding("extras", "note", f"{extra}: without {', '.join(missing)}", f"pip install 'stereo_rt[{extra}]'")

@@ -261,6 +261,10 @@ def test_fit_then_eval_and_view_without_scikit_learn(dataset: Path, tmp_path: Pa
     for command in commands:
         run = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
         assert run.returncode == 0, run.stderr
+    again = [sys.executable, "-c", code, "confidence", "fit", str(dataset), "-o", str(tmp_path / "c.onnx"), *asked]
+    missing = subprocess.run(again, capture_output=True, text=True)
+    assert missing.returncode == 1 and "pip install 'stereo_rt[regressors]'" in missing.stderr
+    assert missing.stderr.count("\n") == 1 and not (tmp_path / "c.onnx").exists()
     study = json.loads(figures.read_text())["confidence_methods"]
     assert list(study["mean"]) == ["learned", str(file)] and not study["skipped"]
     assert study["mean"][str(file)]["roc_auc"] > 0.7

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..post.leftright import disagreement_px, mirrored
+from ..post.leftright import disagreement_px
 from .base import Evidence, falling
 
 
@@ -14,5 +14,4 @@ def left_right(evidence: Evidence) -> np.ndarray:
     The left-right difference (LRD's simpler form, LRC) of Egnal, Mintz and Wildes, "A stereo confidence metric using
     single view imagery with comparison to five alternative approaches", IVC 2004.
     """
-    seen_right = mirrored(evidence.matcher, evidence.left, evidence.right)
-    return falling(disagreement_px(evidence.estimate.disparity_px, seen_right.disparity_px))
+    return falling(disagreement_px(evidence.estimate.disparity_px, evidence.seen_right.disparity_px))

@@ -14,6 +14,7 @@ from ..errors import UsageError
 from ..frames import Disparity
 from ..matchers.base import Matcher
 from ..matchers.torch import TorchMatcher
+from ..post.leftright import mirrored
 
 if TYPE_CHECKING:
     from ..nets.predictions import Predictions
@@ -49,6 +50,11 @@ class Evidence:
                 f"{self.matcher.spec.name} on {self.matcher.spec.backend} shows only its maps; use --backend torch"
             )
         return self.matcher
+
+    @cached_property
+    def seen_right(self) -> Disparity:
+        """The right eye's map, by matching the mirrored pair."""
+        return mirrored(self.matcher, self.left, self.right)
 
     @cached_property
     def predictions(self) -> Predictions:

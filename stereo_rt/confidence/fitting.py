@@ -28,7 +28,7 @@ except ImportError:
     raise MissingExtra("fitting a confidence", "regressors") from None
 
 FOLDS = 4
-NEIGHBOURS_KNOW = 4000
+NEIGHBOURS_KNOW = 1500
 """Samples that a neighbours' file holds at most: each pixel is compared with all of them."""
 
 Grid = Mapping[str, list[Any]]
@@ -60,7 +60,7 @@ def kinds(seed: int = 0) -> dict[str, Kind]:
     return {
         "forest": Kind(forest, {"min_samples_leaf": [20, 60], "max_features": [0.3, 0.6]}),
         "boosting": Kind(boosting, {"max_depth": [3, 5], "learning_rate": [0.05, 0.15]}),
-        "neighbours": Kind(neighbours, {"kneighborsclassifier__n_neighbors": [20, 60, 150]}, NEIGHBOURS_KNOW),
+        "neighbours": Kind(neighbours, {"kneighborsclassifier__n_neighbors": [10, 30, 90]}, NEIGHBOURS_KNOW),
     }
 
 

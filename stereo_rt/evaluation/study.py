@@ -46,8 +46,8 @@ class ConfidenceStudy:
     def result(self) -> dict[str, Any]:
         """{scenes, sets, mean: {method: {auc, auc_opt, ause, roc_auc, ece_target}}, curves, latency_ms, skipped}, by name each.
 
-        curves: the mean sparsification by method. latency_ms: what the method takes beyond the match; methods that look
-        into the distribution share one run, counted with the first.
+        curves: the mean sparsification by method. latency_ms: what the method takes beyond the match; what several
+        share (the right eye's map, the distribution) is counted with the first.
         """
         sets = {
             name: self._mean([row for scene, row in self._scenes.items() if self._sets[scene] == name])
