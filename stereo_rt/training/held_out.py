@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -15,12 +16,14 @@ from .scenes import SceneStream
 SEED = 777_777
 
 
+@lru_cache(maxsize=1)
 def held_out(
     size: tuple[int, int], batch: int, number: int, device: torch.device, max_disparity_px: float = 192
-) -> list[Batch]:
-    """Batches of scenes that are always the same for the same arguments, each scene seen once. size: (width, height)."""
+) -> tuple[Batch, ...]:
+    """Batches of scenes that are always the same for the same arguments, each scene seen once; drawing them takes longer
+    than judging on them, so the latest are kept. size: (width, height)."""
     stream = SceneStream(size, batch, SEED, device, pool=batch, fresh=batch, max_disparity_px=max_disparity_px)
-    return [stream.batch(step) for step in range(number)]
+    return tuple(stream.batch(step) for step in range(number))
 
 
 @torch.inference_mode()

@@ -36,7 +36,7 @@ def run_pretraining(recipe: Recipe, plan: Plan, crew: Crew, say: Callable[[str],
     return conclude(trainer, plan, say, f"fine-tune it with: stereo-rt train {recipe.network} --init {plan.folder}")
 
 
-def held_out_of(recipe: Recipe, crew: Crew) -> list[Batch]:
+def held_out_of(recipe: Recipe, crew: Crew) -> tuple[Batch, ...]:
     return held_out(recipe.size, recipe.batch, -(-HELD_OUT // recipe.batch), crew.device, recipe.scenes.max_disparity_px)
 
 
