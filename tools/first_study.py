@@ -47,6 +47,7 @@ from stereo_rt.training.session import Plan, run_training
 from stereo_rt.training.teachers import STEREO, open_teacher
 from stereo_rt.training.unlabelled import Pair
 
+METADATA = "metadata.json"
 STUDENTS = ("stereo_unet", "mobile_stereonet", "hybrid_attention")
 LOSSES = ("l1", "ssim", "l1_ssim")
 TRAIN_SHARE = 0.8
@@ -88,8 +89,8 @@ def main() -> None:
 
 def study(args: argparse.Namespace) -> None:
     parts = split(open_dataset_or_camera(args.dataset), args.scenes, args.seed)
-    keep_what_was_asked(args, parts)
-    label_all(args, parts)
+    recipes = {(student, loss): recipe_of(student, loss, args) for student in args.students for loss in args.losses}
+    label_all(args, parts, begun(args, parts))
     learned, tests = (believed(args.out, part, items) for part, items in parts.items())
     if not learned or not tests:
         raise UsageError(f"{args.out}: the teacher is sure of too little in these scenes; draw others with --seed and -o")
@@ -99,14 +100,13 @@ def study(args: argparse.Namespace) -> None:
         judged("the labels' median", tests, lambda sample, labels: np.full(sample.truth_px.shape, middle_px, np.float32)),
     ]
     crew = Crew(choose_device(args.device))
-    for student in args.students:
-        for loss in args.losses:
-            name = f"{student}-{loss}"
-            place = args.out / "runs" / name
-            train(student, loss, args, place, crew)
-            row = score(name, args, place, crew, tests) | {"student": student, "loss": loss}
-            rows.append(row | {"published_mae": PUBLISHED.get((student, loss), PUBLISHED.get(student))})
-            report(args, rows, len(tests))
+    for (student, loss), recipe in recipes.items():
+        name = f"{student}-{loss}"
+        place = args.out / "runs" / name
+        train(recipe, place, crew)
+        row = score(name, args, place, crew, tests) | {"student": student, "loss": loss}
+        rows.append(row | {"published_mae": PUBLISHED.get((student, loss), PUBLISHED.get(student))})
+        report(args, rows, len(tests))
 
 
 def open_dataset_or_camera(text: str) -> list[Labelled]:
@@ -131,16 +131,17 @@ def split(items: Sequence[Labelled], scenes: int, seed: int) -> dict[str, list[L
     return {"train": drawn[:trains], "test": drawn[trains:]}
 
 
-def keep_what_was_asked(args: argparse.Namespace, parts: dict[str, list[Labelled]]) -> None:
-    """Raises OutputError where the folder holds a study of other scenes or of another teacher."""
-    file = args.out / "metadata.json"
+def begun(args: argparse.Namespace, parts: dict[str, list[Labelled]]) -> dict[str, Any]:
+    """What metadata.json holds so far. Raises OutputError where it is of other scenes or of another teacher."""
+    file = args.out / METADATA
     asked = {"dataset": args.dataset, "seed": args.seed, "teacher": args.teacher}
     asked["scenes"] = {name: [item.name for item in items] for name, items in parts.items()}
     if not file.is_file():
-        write_bytes(file, json.dumps({"asked": asked}, indent=1).encode())
-    elif (before := json.loads(file.read_text())["asked"]) != asked:
-        other = ", ".join(key for key in asked if asked[key] != before[key])
-        raise OutputError(f"{args.out}: holds a study with another choice of {other}; name another folder with -o")
+        return {"asked": asked, "scenes": {}}
+    facts = json.loads(file.read_text())
+    if other := [key for key in asked if asked[key] != facts["asked"][key]]:
+        raise OutputError(f"{args.out}: holds a study with another choice of {', '.join(other)}; name another folder with -o")
+    return facts
 
 
 class Labels:
@@ -168,11 +169,9 @@ def believed(out: Path, part: str, items: Sequence[Labelled]) -> Believed:
     return [(item, labels) for item, labels in found if labels.kept]
 
 
-def label_all(args: argparse.Namespace, parts: dict[str, list[Labelled]]) -> None:
+def label_all(args: argparse.Namespace, parts: dict[str, list[Labelled]], facts: dict[str, Any]) -> None:
     """The stores, the pictures and the ranges in metadata.json; a scene that has them is passed over."""
-    file = args.out / "metadata.json"
-    facts: dict[str, Any] = json.loads(file.read_text())
-    done = facts.setdefault("scenes", {})
+    done = facts["scenes"]
     if all(item.name in done for items in parts.values() for item in items):
         return
     match = MatchConfig(device=args.device)
@@ -193,7 +192,7 @@ def label_all(args: argparse.Namespace, parts: dict[str, list[Labelled]]) -> Non
                 "truth_px": range_of(sample.truth_px),
                 "kept": round(found.kept, 4),
             }
-            write_bytes(file, json.dumps(facts, indent=1).encode())
+            write_bytes(args.out / METADATA, json.dumps(facts, indent=1).encode())
             print(f"{item.name}: {part}, {found.kept:.0%} of the teacher's map is believed", flush=True)
     teacher.close()
 
@@ -230,9 +229,9 @@ def recipe_of(student: str, loss: str, args: argparse.Namespace) -> Recipe:
     )
 
 
-def train(student: str, loss: str, args: argparse.Namespace, place: Path, crew: Crew) -> None:
+def train(recipe: Recipe, place: Path, crew: Crew) -> None:
     """To the last step, from wherever the run stands. Ctrl-C keeps it where it is."""
-    recipe, state = recipe_of(student, loss, args), place / checkpoint.STATE
+    state = place / checkpoint.STATE
     if state.is_file():
         said = json.loads(state.read_text())
         if said["recipe"] == recipe.model_dump(mode="json") and said["step"] == recipe.steps:
