@@ -169,9 +169,14 @@ def test_what_a_prior_is_worth_is_measured_on_drawn_scenes(
 ) -> None:
     monkeypatch.setattr("stereo_rt.training.scenes.stream.TEXTURES", 8)
     file = tmp_path / "gain.json"
-    arguments = ["--mono", trained, "--drawn", 2, "--size", 96, 64, "--matcher", "sgbm", "--json", file]
+    arguments = ["--mono", trained, "--stand-in", 0, "--drawn", 2, "--size", 96, 64, "--matcher", "sgbm", "--json", file]
     load_tool("prior_gain").main([str(a) for a in arguments])
     found = json.loads(file.read_text())["sgbm"]["drawn"]
-    assert set(found["mean"]) == {"as matched", "rows", "mono"} and len(found["scenes"]) == 2 and 0 < found["share"] < 1
+    assert (
+        set(found["mean"]) == {"as matched", "rows", "mono", "stand-in 0"}
+        and len(found["scenes"]) == 2
+        and 0 < found["share"] < 1
+    )
     assert found["mean"]["rows"]["density"] > 50
+    assert found["mean"]["stand-in 0"]["epe"] < 0.3 * found["mean"]["rows"]["epe"], "a perfect map is worth having"
     assert "filled by" in capsys.readouterr().out

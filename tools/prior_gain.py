@@ -1,7 +1,8 @@
 """What a monocular prior is worth: the error of what is filled in where stereo is not sure, against other ways to fill.
 
-    python tools/prior_gain.py --mono NAME|FILE.onnx [--mono ...] [--dataset FOLDER] [--drawn N] [--matcher NAME ...]
+    python tools/prior_gain.py --mono NAME|FILE.onnx [--stand-in D] [--dataset FOLDER] [--drawn N] [--matcher NAME ...]
 
+--stand-in D: the truth itself, distorted by D, instead of a network: 0 exact, 0.5 as a good network, 2 hardly of use.
 --dataset: scenes with ground truth, as stereo-rt eval takes them. --drawn: so many drawn scenes that trained nobody.
 --matcher: sgbm, a shipped name or a FILE.onnx; repeatable. --json FILE keeps every figure.
 """
@@ -22,16 +23,18 @@ from stereo_rt.atomic import write_bytes
 from stereo_rt.config import Config, MatchConfig
 from stereo_rt.errors import StereoError
 from stereo_rt.evaluation.datasets import find_scenes
-from stereo_rt.evaluation.filling import FillingStudy, filling_table
+from stereo_rt.evaluation.filling import FillingStudy, MonoMap, filling_table
 from stereo_rt.evaluation.report import evaluate
 from stereo_rt.matchers import create_matcher
 from stereo_rt.mono import open_mono
+from stereo_rt.post.fill import fill_rows
 from stereo_rt.sinks.files import write_pfm
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mono", action="append", required=True, metavar="NAME|FILE.onnx")
+    parser.add_argument("--mono", action="append", default=[], metavar="NAME|FILE.onnx")
+    parser.add_argument("--stand-in", action="append", type=float, default=[], metavar="D")
     parser.add_argument("--clone", type=Path, help="code of an adapter's network")
     parser.add_argument("--checkpoint", type=Path, help="weights of an adapter's network")
     parser.add_argument("--dataset", type=Path, metavar="FOLDER")
@@ -58,17 +61,34 @@ def judged(matcher: str, args: argparse.Namespace, folder: Path) -> dict[str, An
     match = MatchConfig(backend="sgbm") if matcher == "sgbm" else MatchConfig(model=matcher, backend="onnx")
     found = {}
     with ExitStack() as stack:
-        networks = {
-            name: stack.enter_context(closing(open_mono(name, MatchConfig(), args.clone, args.checkpoint)))
-            for name in args.mono
-        }
+        maps: dict[str, MonoMap] = {}
+        for name in args.mono:
+            network = stack.enter_context(closing(open_mono(name, MatchConfig(), args.clone, args.checkpoint)))
+            maps[Path(name).stem] = lambda sample, network=network: network(sample.left)
+        maps |= {f"stand-in {d:g}": lambda sample, d=d: distorted(sample.truth_px, d) for d in args.stand_in}
         engine = stack.enter_context(closing(create_matcher(match)))
         for where, place in places.items():
-            study = FillingStudy({Path(name).stem: network for name, network in networks.items()}, Config().post)
+            study = FillingStudy(maps, Config().post)
             evaluate(engine, find_scenes(place), [study])
             found[where] = study.result()
             print(f"\n{matcher}, {where}\n{filling_table(found[where])}", flush=True)
     return found
+
+
+def distorted(truth_px: np.ndarray, by: float) -> np.ndarray:
+    """(H, W) float32 relative inverse depth: the truth, blurred, bent, and with smooth errors of `by` standard deviations.
+
+    Always the same for the same truth. Where there is none, along rows from where there is.
+    """
+    known = np.isfinite(truth_px)
+    whole = np.nan_to_num(fill_rows(truth_px, known), nan=float(np.median(truth_px[known])))
+    if by == 0:
+        return whole
+    height, width = whole.shape
+    blurred = cv2.GaussianBlur(whole, (0, 0), width / 160 * (1 + 3 * by))
+    bent = (blurred / blurred.max()) ** max(1 - 0.2 * by, 0.6)
+    waves = np.random.default_rng(known.sum()).normal(size=(5, 6)).astype(np.float32)
+    return (bent + by * bent.std() * cv2.resize(waves, (width, height), interpolation=cv2.INTER_CUBIC)).astype(np.float32)
 
 
 def draw(folder: Path, number: int, size: tuple[int, int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,6 @@ import numpy as np
 from ..config import PostConfig
 from ..frames import StereoFrame
 from ..geometry import RectifiedRig
-from ..mono import MonoNetwork
 from ..post import Post
 from .metrics import Figures, error_rates, mean_of
 from .report import Sample
@@ -18,17 +17,19 @@ from .report import Sample
 KEPT = "as matched"
 """What the matcher itself says where it is not sure: nothing is filled, and nothing masked."""
 ROWS = "rows"
+MonoMap = Callable[[Sample], np.ndarray]
+"""A scene -> (H, W) float32 relative inverse depth of its left image, larger is nearer."""
 FIGURES = ("epe", "bad2", "bad3", "density")
 
 
 class FillingStudy:
-    """An observer of `evaluate`: fills every scene in every way. networks: by the names they have in the table.
+    """An observer of `evaluate`: fills every scene in every way. maps: monocular ones, by the names they have in the table.
 
     config: what is sure, as in the loop. Only pixels with ground truth that it does not keep are judged.
     """
 
-    def __init__(self, networks: Mapping[str, MonoNetwork], config: PostConfig) -> None:
-        self._networks = dict(networks)
+    def __init__(self, maps: Mapping[str, MonoMap], config: PostConfig) -> None:
+        self._maps = dict(maps)
         self._kept = Post(config.model_copy(update={"fill": "none", "temporal": 0.0}))
         self._rows = Post(config.model_copy(update={"fill": "rows", "temporal": 0.0}))
         self._mono = Post(config.model_copy(update={"fill": "mono", "temporal": 0.0}))
@@ -40,12 +41,12 @@ class FillingStudy:
     def __call__(self, sample: Sample) -> None:
         height, width = sample.truth_px.shape
         frame = StereoFrame(sample.left, sample.right, len(self._scenes), 0)
-        rest = (frame, RectifiedRig.uncalibrated(width, height), {})
+        rest: tuple[StereoFrame, RectifiedRig, dict[str, float]] = (frame, RectifiedRig.uncalibrated(width, height), {})
         unsure = ~self._kept(sample.found, *rest).mask
         filled = {KEPT: sample.found.disparity_px, ROWS: self._rows(sample.found, *rest).disparity_px}
         filled[ROWS] = np.where(unsure, filled[ROWS], np.float32(np.nan))
-        for name, network in self._networks.items():
-            result = self._mono(sample.found, *rest, mono=network(sample.left))
+        for name, mono in self._maps.items():
+            result = self._mono(sample.found, *rest, mono=mono(sample))
             assert result.filled is not None
             filled[name] = np.where(result.filled, result.disparity_px, np.float32(np.nan))
             if self._mono.note:
@@ -59,8 +60,8 @@ class FillingStudy:
     def result(self) -> dict[str, Any]:
         """{scenes, sets, mean: {way: error_rates}, share, refused}; every scene weighs the same in the means.
 
-        share: of the pixels with ground truth, those that were to be filled. refused: scenes in which a network's map did
-        not go with the disparity, by the network's name; nothing is filled there, and counts as wrong.
+        share: of the pixels with ground truth, those that were to be filled. refused: scenes in which a map did not go with the
+        disparity, by the map's name; nothing is filled there, and counts as wrong.
         """
         sets = {
             name: self._mean([row for scene, row in self._scenes.items() if self._sets[scene] == name])
@@ -75,7 +76,7 @@ class FillingStudy:
         }
 
     def _mean(self, rows: list[dict[str, Figures | None]]) -> dict[str, Figures | None]:
-        return {name: mean_of([row[name] for row in rows]) for name in (KEPT, ROWS, *self._networks)}
+        return {name: mean_of([row[name] for row in rows]) for name in (KEPT, ROWS, *self._maps)}
 
 
 def filling_table(result: Mapping[str, Any]) -> str:
