@@ -31,7 +31,7 @@ from stereo_rt.training import checkpoint  # noqa: E402
 from stereo_rt.training.batch import Batch  # noqa: E402
 from stereo_rt.training.chance import generator  # noqa: E402
 from stereo_rt.training.pretrain.network import build_rebuilder  # noqa: E402
-from stereo_rt.training.pretrain.puzzle import NOISE, at_pixels, draw_mask, error, pictured, pose, targets  # noqa: E402
+from stereo_rt.training.pretrain.puzzle import NOISE, at_pixels, draw_mask, errors, pictured, pose, targets  # noqa: E402
 from stereo_rt.training.recipe import PretrainRecipe, load_recipe, shipped_recipes  # noqa: E402
 from stereo_rt.training.table import read_rows  # noqa: E402
 
@@ -69,22 +69,23 @@ def test_each_image_loses_the_same_share_of_its_patches(seed: int, pairs: int, r
 def test_the_error_is_that_of_the_hidden_pixels_alone(seed: int, asked: PretrainRecipe) -> None:
     batch, said = noise(seed), noise(seed + 1).left
     hidden = pose(batch, asked, generator(seed)).hidden
-    found = error(said, batch.left, hidden, asked)
+    found = errors(said, batch.left, hidden, asked)
     elsewhere = noise(seed + 2).right
     assert torch.equal(
-        found, error(torch.where(hidden, said, elsewhere), torch.where(hidden, batch.left, elsewhere), hidden, asked)
+        found, errors(torch.where(hidden, said, elsewhere), torch.where(hidden, batch.left, elsewhere), hidden, asked)
     )
-    assert float(found) == pytest.approx(plain_error(said.numpy(), batch.left.numpy(), hidden.numpy(), asked), rel=1e-4)
+    assert found.tolist() == pytest.approx(plain_errors(said.numpy(), batch.left.numpy(), hidden.numpy(), asked), rel=1e-4)
     offset, scale = targets(batch.left, asked)
     perfect = (batch.left - offset) / scale
-    assert float(error(perfect, batch.left, hidden, asked)) == 0
+    assert errors(perfect, batch.left, hidden, asked).tolist() == [0, 0]
     assert torch.allclose(pictured(perfect, batch.left, asked), batch.left, atol=1e-5)
 
 
-def plain_error(said: np.ndarray, truth: np.ndarray, hidden: np.ndarray, asked: PretrainRecipe) -> float:
+def plain_errors(said: np.ndarray, truth: np.ndarray, hidden: np.ndarray, asked: PretrainRecipe) -> list[float]:
     """Patch by patch."""
-    side, squares = asked.patch_px, []
+    side, found = asked.patch_px, []
     for image in range(len(truth)):
+        squares = []
         for y in range(0, truth.shape[2], side):
             for x in range(0, truth.shape[3], side):
                 window = (image, slice(None), slice(y, y + side), slice(x, x + side))
@@ -93,7 +94,8 @@ def plain_error(said: np.ndarray, truth: np.ndarray, hidden: np.ndarray, asked: 
                     if asked.normalised:
                         patch = (patch - patch.mean()) / np.sqrt(patch.var() + NOISE**2)
                     squares.append((said[window] - patch) ** 2)
-    return float(np.mean(squares))
+        found.append(float(np.mean(squares)))
+    return found
 
 
 @settings(max_examples=5)
@@ -132,17 +134,17 @@ def test_it_learns_and_what_it_rebuilds_comes_from_the_right_image_too() -> None
     puzzle = pose(batch, asked, generator(1))
 
     def wrong(right: Tensor) -> Tensor:
-        return error(net(puzzle.left, right), batch.left, puzzle.hidden, asked)
+        return errors(net(puzzle.left, right), batch.left, puzzle.hidden, asked).mean()
 
-    errors = []
+    seen = []
     for _ in range(30):
         loss = wrong(puzzle.right)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        errors.append(float(loss.detach()))
-    assert errors[-1] < 0.5 * errors[0]
-    assert float(wrong(puzzle.right.roll(32, 3)).detach()) > 1.2 * errors[-1], "another right image misleads it"
+        seen.append(float(loss.detach()))
+    assert seen[-1] < 0.5 * seen[0]
+    assert float(wrong(puzzle.right.roll(32, 3)).detach()) > 1.2 * seen[-1], "another right image misleads it"
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +196,8 @@ def test_the_comparison_says_what_the_runs_say(place: Path) -> None:
     for mode, row in last.items():
         assert summary["runs"][mode]["error"] == row["error"] > 0 and row["step"] == 3
     assert "misplaced" in last["stereo"] and "misplaced" not in last["left_only"]
-    assert summary["error_ratio"] == pytest.approx(last["stereo"]["error"] / last["left_only"]["error"])
+    assert summary["gain"] == pytest.approx(last["left_only"]["error"] - last["stereo"]["error"], abs=2e-5)
+    assert summary["gain_standard_error"] > 0 and 0 <= summary["pairs_better_in_stereo"] <= summary["pairs"] == 2
     words = [e.text for e in ElementTree.parse(place / "both" / "compare.svg").iter("{http://www.w3.org/2000/svg}text")]
     assert {"stereo", "left only", "stereo, misplaced"} <= set(words)
     sheet = cv2.imread(str(place / "both" / "compare.png"))

@@ -22,6 +22,7 @@ from ..recipe import PretrainRecipe, Recipe
 from ..session import Plan
 from ..svg import line_plot
 from ..table import read_rows
+from .objective import held_out_errors
 from .session import checked, held_out_of, load_rebuilder, run_pretraining
 from .sheet import sheet
 
@@ -54,23 +55,28 @@ def report(recipe: Recipe, folder: Path, crew: Crew) -> list[str]:
         return ["not both were judged yet: go on with the same command and --resume"]
     last = {mode: rows[steps[-1]] for mode, rows in scores.items()}
     facts = {mode: json.loads((folder / mode / checkpoint.STATE).read_text()) for mode in MODES}
-    asked = checked(recipe)
+    asked, batches = checked(recipe), held_out_of(recipe, crew)
+    networks = {mode: (load_rebuilder(recipe.network, folder / mode, crew.device), own) for mode, own in _both(asked).items()}
+    stereo, alone = (held_out_errors(net, batches, own) for net, own in networks.values())
     summary = {
         "network": recipe.network,
         "budget": {"steps": recipe.steps, "batch": recipe.batch, "size": list(recipe.size), "seed": recipe.seed},
         "masked": {"ratio": asked.ratio, "patch_px": asked.patch_px, "normalised": asked.normalised},
         "runs": {mode: {**row, "seconds": facts[mode]["seconds"]} for mode, row in last.items()},
-        "error_ratio": last["stereo"]["error"] / last["left_only"]["error"],
+        "pairs": len(stereo),
+        "pairs_better_in_stereo": int((stereo < alone).sum()),
+        "gain": float((alone - stereo).mean()),
+        "gain_standard_error": float((alone - stereo).std() / len(stereo) ** 0.5),
     }
     write_bytes(folder / "compare.json", json.dumps(summary, indent=1).encode())
     plotted = {mode: [rows[step] for step in steps] for mode, rows in scores.items()}
     write_bytes(folder / "compare.svg", _plot(plotted).encode())
-    nets = {mode: load_rebuilder(recipe.network, folder / mode, crew.device) for mode in MODES}
-    sheet(folder / "compare.png", held_out_of(recipe, crew)[0], {mode: (net, _both(asked)[mode]) for mode, net in nets.items()})
-    stereo, alone = last["stereo"], last["left_only"]
+    sheet(folder / "compare.png", batches[0], networks)
     return [
-        f"step {steps[-1]:.0f}, error of what was hidden, on scenes that trained nobody: stereo {stereo['error']:.4f}, "
-        f"left only {alone['error']:.4f}; stereo with misplaced right images {stereo['misplaced']:.4f}",
+        f"step {steps[-1]:.0f}, error of what was hidden, on scenes that trained nobody: stereo {last['stereo']['error']:.4f}, "
+        f"left only {last['left_only']['error']:.4f}; stereo with misplaced right images {last['stereo']['misplaced']:.4f}",
+        f"gain {summary['gain']:.4f} ± {summary['gain_standard_error']:.4f} (standard error), "
+        f"{summary['pairs_better_in_stereo']} of {len(stereo)} pairs better in stereo",
         f"{folder}: compare.json, compare.svg, compare.png",
     ]
 

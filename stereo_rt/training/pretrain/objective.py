@@ -14,7 +14,7 @@ from ..chance import generator
 from ..judge import Judge
 from ..objective import channels_last
 from ..recipe import PretrainRecipe, Recipe
-from .puzzle import error, pose
+from .puzzle import errors, pose
 
 MASKS = 2_000_000
 """Beside the numbers that training/streams.py draws its own samples by."""
@@ -33,7 +33,7 @@ class Completion(nn.Module):
         puzzle = pose(batch, self._asked, generator(self._seed, MASKS, step))
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.bf16):
             said = self.net(channels_last(puzzle.left), channels_last(puzzle.right))
-        return error(said, batch.left, puzzle.hidden, self._asked), {}
+        return errors(said, batch.left, puzzle.hidden, self._asked).mean(), {}
 
 
 def judge_completion(batches: Sequence[Batch], asked: PretrainRecipe) -> Judge:
@@ -41,20 +41,21 @@ def judge_completion(batches: Sequence[Batch], asked: PretrainRecipe) -> Judge:
     rolled by half its width, so that its rows show the same things but never where they belong; what this is worse by is
     what the network knows by correspondence. left_only has no such figure."""
 
-    @torch.inference_mode()
     def judge(net: nn.Module) -> dict[str, float]:
-        found = {"error": _mean_error(net, batches, asked)}
+        found = {"error": float(held_out_errors(net, batches, asked).mean())}
         if not asked.left_only:
             rolled = [replace(batch, right=batch.right.roll(batch.right.shape[3] // 2, 3)) for batch in batches]
-            found["misplaced"] = _mean_error(net, rolled, asked)
+            found["misplaced"] = float(held_out_errors(net, rolled, asked).mean())
         return found
 
     return judge
 
 
-def _mean_error(net: nn.Module, batches: Sequence[Batch], asked: PretrainRecipe) -> float:
-    errors = []
+@torch.inference_mode()
+def held_out_errors(net: nn.Module, batches: Sequence[Batch], asked: PretrainRecipe) -> Tensor:
+    """(N,) on the CPU: the error of each pair of these batches, with masks that are always the same."""
+    found = []
     for number, batch in enumerate(batches):
         puzzle = pose(batch, asked, generator(MASKS, number))
-        errors.append(error(net(puzzle.left, puzzle.right), batch.left, puzzle.hidden, asked))
-    return float(torch.stack(errors).mean())
+        found.append(errors(net(puzzle.left, puzzle.right), batch.left, puzzle.hidden, asked))
+    return torch.cat(found).cpu()

@@ -68,11 +68,12 @@ def targets(images: Tensor, asked: PretrainRecipe) -> tuple[Tensor, Tensor]:
     return at_pixels(mean[:, 0], asked.patch_px), at_pixels(deviation[:, 0], asked.patch_px)
 
 
-def error(said: Tensor, truth: Tensor, hidden: Tensor, asked: PretrainRecipe) -> Tensor:
-    """Mean squared difference of what a network says, (B, 3, H, W), over the hidden pixels alone. truth: the left images."""
+def errors(said: Tensor, truth: Tensor, hidden: Tensor, asked: PretrainRecipe) -> Tensor:
+    """(B,): of each pair, the mean squared difference of what a network says, (B, 3, H, W), over the hidden pixels alone.
+    truth: the left images."""
     offset, scale = targets(truth, asked)
     squares = (said.float() - (truth - offset) / scale) ** 2
-    return squares.mul(hidden).sum() / (3 * hidden.sum())
+    return squares.mul(hidden).sum((1, 2, 3)) / (3 * hidden.sum((1, 2, 3)))
 
 
 def pictured(said: Tensor, truth: Tensor, asked: PretrainRecipe) -> Tensor:

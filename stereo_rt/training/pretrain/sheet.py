@@ -17,7 +17,7 @@ from ..chance import generator
 from ..preview import captioned, picture
 from ..recipe import PretrainRecipe
 from .objective import MASKS
-from .puzzle import error, pictured, pose
+from .puzzle import errors, pictured, pose
 
 ROWS = 6
 WIDTH = 320
@@ -38,8 +38,7 @@ def sheet(file: Path, batch: Batch, networks: Mapping[str, tuple[nn.Module, Pret
         columns |= {"masked": given.left, "right": batch.right}
         said = net(given.left, given.right)
         columns[mode] = torch.where(given.hidden, pictured(said, batch.left, asked), batch.left)
-        each = zip(said.split(1), batch.left.split(1), given.hidden.split(1), strict=True)
-        notes[mode] = [f"{float(error(*parts, asked)):.3f}" for parts in each]
+        notes[mode] = [f"{each:.3f}" for each in errors(said, batch.left, given.hidden, asked).tolist()]
     rows = []
     for number in range(min(ROWS, len(batch.left))):
         cells = []
