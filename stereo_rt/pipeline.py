@@ -323,7 +323,7 @@ class Pipeline:
 
     def _post_loop(self) -> None:
         # The monocular network runs here, so that it never holds up the matcher.
-        network = self._make_mono() if self._make_mono else None
+        network, told = self._make_mono() if self._make_mono else None, False
         try:
             for m in _drain(self._matched):
                 timer = StageTimer(m.stage_ms)
@@ -333,6 +333,9 @@ class Pipeline:
                         mono = network(bgr(m.frame.left))
                 with timer.stage("post"):
                     result = self._post(m.disparity, m.frame, m.rig, timer.stage_ms, m.right, mono)
+                if self._post.note and not told:  # the status goes on saying it
+                    told = True
+                    log.warning("%s", self._post.note)
                 age_ms = (time.monotonic_ns() - m.frame.arrived_ns) / 1e6 if m.frame.arrived_ns else 0.0
                 self._figures.add(result, age_ms)
                 for tap in self._taps:

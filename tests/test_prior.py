@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
@@ -22,6 +22,7 @@ from stereo_rt.pipeline import Pipeline, Plan
 from stereo_rt.post import Post
 from stereo_rt.post.prior import MIN_ANCHORS, fit, prior_of
 from stereo_rt.sources.synthetic import SyntheticCamera
+from stereo_rt.viewer import remasked
 
 SIZE = (96, 64)
 
@@ -41,6 +42,7 @@ scales = st.floats(1e-3, 1e3)
 shifts = st.floats(-100, 100)
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), scales, shifts, st.floats(0, 0.3))
 def test_the_fit_finds_scale_and_shift_among_outliers(seed: int, scale: float, shift: float, wrong: float) -> None:
     rng = np.random.default_rng(seed)
@@ -53,6 +55,7 @@ def test_the_fit_finds_scale_and_shift_among_outliers(seed: int, scale: float, s
     assert found.scale == pytest.approx(scale, rel=0.01)
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), scales, shifts)
 def test_the_prior_does_not_depend_on_the_scale_and_shift_of_the_mono_map(seed: int, scale: float, shift: float) -> None:
     rng = np.random.default_rng(seed)
@@ -63,6 +66,7 @@ def test_the_prior_does_not_depend_on_the_scale_and_shift_of_the_mono_map(seed: 
     np.testing.assert_allclose(one.values_px, other.values_px, atol=0.02)
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1))
 def test_only_what_stereo_is_not_sure_of_is_replaced_and_always_marked(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -80,6 +84,20 @@ def test_only_what_stereo_is_not_sure_of_is_replaced_and_always_marked(seed: int
     np.testing.assert_array_equal(result.confidence[sure], confidence[sure])
     assert (result.confidence[~sure] == 0).all()
     np.testing.assert_allclose(result.disparity_px[~sure], truth[~sure], atol=0.05)
+
+
+def test_changed_thresholds_fill_a_frame_anew_from_the_same_map() -> None:
+    truth = relief(3)
+    confidence = np.linspace(0, 1, truth.size, dtype=np.float32).reshape(truth.shape)
+    d = np.where(confidence >= 0.4, truth, np.float32(1))
+    image = np.zeros((*truth.shape, 3), np.uint8)
+    first = PostConfig(edge_px=0, min_confidence=0.4, fill="mono", mono="any")
+    rig = RectifiedRig(*SIZE, 100.0, 48.0, 32.0, 0.1)
+    result = Post(first)(Disparity(d, confidence), StereoFrame(image, image, 0, 0), rig, {}, mono=truth)
+    again = remasked(result, first.model_copy(update={"min_confidence": 0.7}))
+    assert again.filled is not None
+    np.testing.assert_array_equal(again.filled, confidence < np.float32(0.7))
+    np.testing.assert_allclose(again.disparity_px, truth, atol=0.05)
 
 
 def test_a_prior_that_cannot_be_trusted_fills_nothing_and_says_why() -> None:
@@ -150,7 +168,7 @@ class Kept:
 
 
 @pytest.mark.parametrize("sure", [True, False])
-def test_the_loop_fills_from_the_network_or_says_why_not(sure: bool) -> None:
+def test_the_loop_fills_from_the_network_or_says_why_not(sure: bool, caplog: pytest.LogCaptureFixture) -> None:
     camera = SyntheticCamera(size=(160, 120), frames=2, cycle=1)
     truth = camera.ground_truth(0).disparity_px
     rig = camera.calibration
@@ -176,7 +194,8 @@ def test_the_loop_fills_from_the_network_or_says_why_not(sure: bool) -> None:
         assert pipeline.status().warnings == ()
     else:
         assert not first.filled.any()
-        assert pipeline.status().warnings == ("the mono prior fills nothing: stereo is sure of 0 pixels, and it takes 100",)
+        why = "the mono prior fills nothing: stereo is sure of 0 pixels, and it takes 100"
+        assert pipeline.status().warnings == (why,) and caplog.messages == [why], "said once, and shown on"
 
 
 # -- networks --------------------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from stereo_rt.evaluation.report import evaluate
 from stereo_rt.matchers import create_matcher
 from stereo_rt.matchers.models import find_model
 from stereo_rt.matchers.torch import NetMatcher
-from stereo_rt.nets import NAMES, OTHERS
+from stereo_rt.nets import OTHERS, STUDENTS
 from stereo_rt.nets.cost import gmacs, parameters
 from stereo_rt.sources.synthetic import SyntheticCamera
 from stereo_rt.timing import timed_ms
@@ -57,7 +57,7 @@ COLUMNS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join((*STUDENTS, *OTHERS))}")
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=4)
@@ -70,6 +70,8 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
     names = args.names or ["student_n", *OTHERS]
+    if unknown := set(names) - {*STUDENTS, *OTHERS}:
+        raise SystemExit(f"{min(unknown)} is no stereo network; there are {', '.join((*STUDENTS, *OTHERS))}")
     crew = Crew(choose_device(args.device))
     try:
         for name in names:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,8 +16,6 @@ from .temporal import Smoother
 
 __all__ = ["Post", "mirrored"]
 
-log = logging.getLogger(__name__)
-
 
 class Post:
     """Applies a PostConfig to every frame. One thread calls; another may assign `config`, which the next frame uses."""
@@ -27,7 +24,6 @@ class Post:
         self.config = config
         self.note = ""
         """Why the latest frame was not filled, where it was to be; else empty."""
-        self._told = False
         self._smoother = Smoother()
 
     def reset(self) -> None:
@@ -82,9 +78,6 @@ class Post:
         found = (
             prior_of(mono, disparity_px, kept) if mono is not None else Prior(None, "there is no monocular map of this frame")
         )
-        if found.why and not self._told:  # once: the status says it of every frame
-            self._told = True
-            log.warning("%s", found.why)
         self.note = found.why
         return np.full(disparity_px.shape, np.nan, np.float32) if found.values_px is None else found.values_px
 

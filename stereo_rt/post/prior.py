@@ -42,12 +42,16 @@ class Prior:
 
 
 def prior_of(mono: np.ndarray, disparity_px: np.ndarray, known: np.ndarray) -> Prior:
-    """mono: (H, W) float, larger is nearer. disparity_px: (H, W). known: (H, W) bool, where stereo is sure."""
-    anchors = known & np.isfinite(mono) & np.isfinite(disparity_px)
-    number = int(anchors.sum())
+    """mono: (H, W) float, larger is nearer. disparity_px: (H, W). known: (H, W) bool, where stereo is sure.
+
+    At most about MAX_ANCHORS pixels are asked, evenly spread.
+    """
+    anchors = np.flatnonzero(known & np.isfinite(mono) & np.isfinite(disparity_px))
+    number = len(anchors)
     if number < MIN_ANCHORS:
         return Prior(None, f"the mono prior fills nothing: stereo is sure of {number} pixels, and it takes {MIN_ANCHORS}")
-    found = fit(mono[anchors], disparity_px[anchors])
+    some = anchors[:: -(-number // MAX_ANCHORS)]
+    found = fit(mono.ravel()[some], disparity_px.ravel()[some])
     if found is None or found.scale <= 0:
         return Prior(None, "the mono prior fills nothing: where stereo is sure, nearer pixels are not nearer in the mono map")
     if found.gain < MIN_GAIN:
@@ -59,10 +63,9 @@ def fit(mono: np.ndarray, disparity_px: np.ndarray) -> Fit | None:
     """The scale and shift with the least sum of |distances|; None where the mono map is flat. mono, disparity_px: (n,).
 
     Iteratively reweighted least squares for that sum (Schlossmacher, 1973): anchors that are wrong pull no harder than
-    ones that are right. At most MAX_ANCHORS of them are asked, evenly spread.
+    ones that are right.
     """
-    every = -(-len(mono) // MAX_ANCHORS)
-    x, y = mono[::every].astype(np.float64), disparity_px[::every].astype(np.float64)
+    x, y = mono.astype(np.float64), disparity_px.astype(np.float64)
     middle, spread = np.median(x), np.ptp(x)
     if not spread > 1e-6 * np.abs(x).max():
         return None
