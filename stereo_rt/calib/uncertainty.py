@@ -2,9 +2,12 @@
 
 Corner errors within a view are not independent (its blur, its pose, the moment at which either eye looked), so the usual
 covariance, residual variance times the inverse normal matrix, promises far too much. Here whole views are the independent
-units: the pulls of the views on the parameters, corrected for what each hides of its own error, make up the covariance
-(cluster-robust, "CR2"), and Student's t of the degrees of freedom that this leaves makes the intervals (R. Bell and
-D. McCaffrey, "Bias reduction in standard errors for linear regression with multi-stage samples", Survey Methodology 2002).
+units. What the parameters would do were a view left out makes up the covariance: the jackknife, the one such estimate that
+on average promises no more than it holds however errors within a view go together (B. Hansen, "Jackknife standard errors
+for clustered regression", 2022). A board held near is both what the rig is known by and what a late eye sees most wrongly,
+where estimates corrected for independent corners fall short. Student's t of the degrees of freedom left makes the intervals
+(R. Bell and D. McCaffrey, "Bias reduction in standard errors for linear regression with multi-stage samples", Survey
+Methodology 2002).
 
 That uncertainty matters where it is used: pixels of points at a known depth are triangulated with the parameters
 moved, rectification included, which gives the error of depth (the idea of mrcal's projection uncertainty).
@@ -41,7 +44,7 @@ STEP_SIGMA = 0.05
 
 
 class Known(NamedTuple):
-    """Standard deviations (P,), and the half widths of 95 % intervals (P,)."""
+    """Standard deviations (P,), as soon too large as too small; half widths of 95 % intervals (P,), rather too wide."""
 
     sigma: np.ndarray
     half95: np.ndarray
@@ -51,8 +54,8 @@ class Known(NamedTuple):
 class Covariance:
     """Of a step of the G shared parameters (see Estimate.moved), kept as what each of V views does to K directions of them.
 
-    directions: (K, G). pulls: (V, K), of each view. spread: (V, K, K), of those if every corner were independent.
-    overlap: (V, K, K), what the views have in common by having been solved together.
+    directions: (K, G). pulls: (V, K), the step to first order were that view left out. spread: (V, K, K), covariance of
+    those if every corner were independent. overlap: (V, K, K), what the views have in common by having been solved together.
     """
 
     directions: np.ndarray
@@ -69,7 +72,7 @@ class Covariance:
     def of(self, slopes: np.ndarray) -> Known:
         """How well quantities are known that change by slopes (P, G) with the parameters."""
         w = self.directions @ slopes.T
-        sigma = np.sqrt(((self.pulls @ w) ** 2).sum(axis=0))
+        squares = ((self.pulls @ w) ** 2).sum(axis=0)
         # Satterthwaite: the variance estimate has the mean and variance, over independent noise, of a chi-squared one.
         own = np.einsum("kp,vkl,lp->vp", w, self.spread, w, optimize=True)
         common = self.overlap @ w
@@ -77,7 +80,10 @@ class Covariance:
         shared = np.einsum("pvv->vp", between)
         mean = (own - shared).sum(axis=0)
         square = (between**2).sum(axis=(1, 2)) + (own**2 - 2 * own * shared).sum(axis=0)
-        return Known(sigma, student95(np.maximum(mean**2 / np.maximum(square, 1e-300), 1.0)) * sigma)
+        half = student95(np.maximum(mean**2 / np.maximum(square, 1e-300), 1.0)) * np.sqrt(squares)
+        # The jackknife's mean over independent noise is above the truth by a known factor: intervals keep that, as a reserve
+        # for noise that is not; the best guess does without.
+        return Known(np.sqrt(squares * (w**2).sum(axis=0) / np.maximum(mean, 1e-300)), half)
 
 
 def student95(freedom: np.ndarray) -> np.ndarray:
@@ -116,23 +122,27 @@ class DepthError:
 
 def covariance(seen: Observations, estimate: Estimate) -> Covariance:
     """Of the parameters that all views share, at an estimate of least squares."""
-    residuals, shared = linearise(seen, estimate).reduced()
+    return jackknife(*linearise(seen, estimate).reduced())
+
+
+def jackknife(residuals: np.ndarray, shared: np.ndarray) -> Covariance:
+    """From the residuals (V, rows) of each view at least squares, and their derivatives (V, rows, G), as System.reduced."""
     units, rows, size = shared.shape
     scale = np.maximum(np.sqrt((shared**2).sum(axis=(0, 1))), 1e-300)
     u, s, vt = np.linalg.svd((shared / scale).reshape(-1, size), full_matrices=False)
     known = s > SMALLEST * s[0]
     u, to_parameters = u[:, known].reshape(units, rows, -1), vt[known] / s[known, None] / scale
     transposed = np.swapaxes(u, -1, -2)
-    # A view pulls the parameters towards itself and so hides part of its own error: by 1 - share of it in each direction.
+    # Of each direction a view holds a share; without it, its pull has the other views' share alone to work against.
     share, axes = np.linalg.eigh(transposed @ u)
     share = np.clip(share, 0, 1 - 1e-6)[:, None]
     back = np.swapaxes(axes, -1, -2)
-    pulls = (axes / np.sqrt(1 - share)) @ (back @ (transposed @ residuals[..., None]))
+    pulls = (axes / (1 - share)) @ (back @ (transposed @ residuals[..., None]))
     return Covariance(
         directions=to_parameters,
         pulls=pulls[..., 0],
-        spread=(axes * (share / (1 - share))) @ back,
-        overlap=(axes * (share / np.sqrt(1 - share))) @ back,
+        spread=(axes * (share / (1 - share) ** 2)) @ back,
+        overlap=(axes * (share / (1 - share))) @ back,
     )
 
 
