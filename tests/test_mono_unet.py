@@ -13,9 +13,10 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("safetensors")
 
+from standins import make_standin  # noqa: E402
 from training_kit import load_tool, one_thread, write_pairs  # noqa: E402, F401
 
-from stereo_rt.config import MatchConfig  # noqa: E402
+from stereo_rt.config import MatchConfig, validate  # noqa: E402
 from stereo_rt.engine.origin import open_origin  # noqa: E402
 from stereo_rt.engine.precision import to_mixed  # noqa: E402
 from stereo_rt.errors import StereoError  # noqa: E402
@@ -23,6 +24,7 @@ from stereo_rt.mono import open_mono  # noqa: E402
 from stereo_rt.nets import build  # noqa: E402
 from stereo_rt.nets.mono_unet import STAGES, MonoUNet  # noqa: E402
 from stereo_rt.nets.predictions import Predictions  # noqa: E402
+from stereo_rt.session import mono_maker  # noqa: E402
 from stereo_rt.training.batch import Batch  # noqa: E402
 from stereo_rt.training.losses import RELATIVE_DEVIATION_PX, RELATIVE_MEAN_PX, standardised, training_loss  # noqa: E402
 from stereo_rt.training.recipe import LossRecipe, load_recipe  # noqa: E402
@@ -162,6 +164,17 @@ def test_what_a_monocular_network_cannot_do_is_one_sentence(
     with pytest.raises(StereoError) as e:
         run(*(names.get(a, a) for a in arguments))
     assert said in str(e.value) and "\n" not in str(e.value)
+
+
+def test_another_projects_network_fills_by_the_name_of_its_adapter(tmp_path: Path) -> None:
+    clone, checkpoint = make_standin("depth_anything", tmp_path)
+    named = {"mono": "depth_anything", "mono_clone": str(clone), "mono_checkpoint": str(checkpoint)}
+    make = mono_maker(validate({"match": {"device": "cpu"}, "post": {"fill": "mono"} | named}))
+    assert make is not None
+    network = make()
+    assert network.name == "depth_anything:depth_anything_v2_vits"
+    assert network(np.zeros((48, 64, 3), np.uint8)).shape == (48, 64)
+    network.close()
 
 
 def test_what_a_prior_is_worth_is_measured_on_drawn_scenes(
