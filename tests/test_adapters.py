@@ -46,11 +46,15 @@ def test_every_project_has_a_stand_in() -> None:
 
 
 @pytest.mark.parametrize("name", STEREO)
-def test_a_network_is_asked_in_its_own_terms_and_answers_in_ours(name: str, tmp_path: Path) -> None:
+def test_a_network_is_asked_in_its_own_terms_and_answers_in_ours(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clone, checkpoint = make_standin(name, tmp_path)
+    somebodys = ModuleType("core.update")
+    monkeypatch.setitem(sys.modules, "core.update", somebodys)  # another project's, which is in use
     path, modules = list(sys.path), set(sys.modules)
     teacher = open_teacher(name, MATCH, clone, checkpoint)
-    assert sys.path == path
+    assert sys.path == path and sys.modules["core.update"] is somebodys
     assert not {n.partition(".")[0] for n in set(sys.modules) - modules} & {"core", "nets", "Utils", "hubconf"}
     assert teacher.spec.name == f"{name}:{checkpoint.stem}" and not teacher.spec.has_confidence
     for size in ((70, 45), (64, 32)):  # to be padded, and as it is

@@ -11,7 +11,6 @@ FOLDER: unpacked already; it is copied, or, without -o, only checked. DIR appear
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shutil
 import stat
 import tempfile
@@ -27,10 +26,10 @@ from pathlib import Path, PurePosixPath
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from stereo_rt.digest import BLOCK_BYTES, sha256_of
 from stereo_rt.errors import CheckFailed, OutputError, SourceError, StereoError, UsageError
 from stereo_rt.training.datasets import LAYOUTS, open_dataset
 
-BLOCK_BYTES = 1 << 20
 PATIENCE_S = 60
 
 
@@ -148,16 +147,10 @@ def verify(archive: Path, sha256: str | None, fetched: bool) -> None:
         raise SourceError(f"{archive}: there is no such file or folder; pass a URL, a FILE.zip or an unpacked folder")
     if sha256 is None:
         return
-    digest = hashlib.sha256()
-    with archive.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    if digest.hexdigest() != sha256.lower():
+    if (found := sha256_of(archive)) != sha256.lower():
         if fetched:
             archive.unlink()
-        raise CheckFailed(
-            f"{archive}: its checksum is {digest.hexdigest()}, not the one given; get the file again, or correct --sha256"
-        )
+        raise CheckFailed(f"{archive}: its checksum is {found}, not the one given; get the file again, or correct --sha256")
 
 
 def unpack(archive: Path, folder: Path) -> None:

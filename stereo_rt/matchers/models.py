@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 
 from .. import paths
+from ..digest import sha256_of
 from ..errors import ModelError
 
 TABLE = "models.yaml"
@@ -110,7 +110,7 @@ def _listed(tensors: Sequence[tuple[str, Sequence]]) -> str:
 
 def _sha256(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path)
     except OSError as e:
         raise ModelError(
             f"{path}: the network cannot be read ({e.strerror}); see the shipped ones with: stereo-rt doctor"

@@ -38,5 +38,5 @@ def make(clone: Path, checkpoint: Path, device: str) -> Matcher:
         begin = net(*halves, iters=UPDATES, flow_init=None)
         return net(left, right, iters=UPDATES, flow_init=begin)[:, 0]
 
-    # Attention at 1/16 of the half-sized pair. The authors read their images with OpenCV, in training too: BGR.
+    # The authors read their images with OpenCV, in training too: BGR.
     return ForeignMatcher(net, ask, device, "crestereo", checkpoint, order="bgr")

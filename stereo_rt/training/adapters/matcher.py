@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 
 from ...devices import choose_device
+from ...digest import sha256_of
 from ...frames import Disparity
 from ...matchers.base import MatcherSpec
 from ...matchers.tensors import clean_outputs
@@ -19,12 +19,14 @@ from ...matchers.tensors import clean_outputs
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+MULTIPLE_PX = 32
+"""What the sides of an image must divide by: all of these networks go down to 1/32, each in its own way."""
 Ask = Callable[["Tensor", "Tensor"], "Tensor"]
 """Two (1, 3, H, W) float32 images in [0, 255] -> disparity px of them, x_right = x_left - d, any shape of H x W values."""
 
 
 class ForeignMatcher:
-    """net on a device, asked by `ask` for pairs of any size, padded to multiples of multiple_px by repeating the border.
+    """net on a device, asked by `ask` for pairs of any size, padded to multiples of MULTIPLE_PX by repeating the border.
 
     name: the adapter's; with the checkpoint's it is the matcher's. order: of the colours the network was trained on.
     max_disparity_px: the largest it finds; the network's own word, infinite where nothing limits it but the image.
@@ -40,17 +42,12 @@ class ForeignMatcher:
         name: str,
         checkpoint: Path,
         *,
-        multiple_px: int = 32,
         max_disparity_px: float = float("inf"),
         order: str = "rgb",
     ) -> None:
         self._device = choose_device(device)
         net.to(self._device)
-        self._ask, self._multiple, self._order = ask, multiple_px, order
-        with checkpoint.open("rb") as file:
-            digest = hashlib.sha256()
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+        self._ask, self._order = ask, order
         self.spec = MatcherSpec(
             name=f"{name}:{checkpoint.stem}",
             backend="torch",
@@ -58,14 +55,14 @@ class ForeignMatcher:
             height=None,
             max_disparity_px=max_disparity_px,
             has_confidence=False,
-            sha256=digest.hexdigest(),
+            sha256=sha256_of(checkpoint),
         )
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Disparity:
         import torch
 
         height, width = left.shape[:2]
-        below, beside = -height % self._multiple, -width % self._multiple
+        below, beside = -height % MULTIPLE_PX, -width % MULTIPLE_PX
         top, start = below // 2, beside // 2
         border = (top, below - top, start, beside - start)
         with torch.inference_mode(), warnings.catch_warnings():
