@@ -20,6 +20,7 @@ from .geometry import RectifiedRig
 from .matchers import create_matcher
 from .matchers.base import MatcherSpec
 from .matchers.grid import content_size
+from .matchers.models import better_grid
 from .mono import MonoNetwork, open_mono
 from .pipeline import Pipeline, Plan
 from .sinks.base import FrameSink, Sink
@@ -119,6 +120,8 @@ def make_plan(
     if calibration.size != frame_size:
         log.info("the calibration is for %dx%d, the frames are %dx%d: scaled", *calibration.size, *frame_size)
         calibration = calibration.scaled(*frame_size)
+    if better := better_grid(spec.name, frame_size):
+        log.warning("frames of %dx%d leave much of %s's grid empty: --model %s sees finer detail", *frame_size, spec.name, better)
     grid = calib.size or (frame_size if offline else live_size(frame_size, spec))
     if isinstance(calibration, StereoRig):
         rectification = rectify_rig(calibration, grid, calib.alpha)

@@ -10,8 +10,12 @@ import pytest
 import yaml
 
 from stereo_rt import paths
+from stereo_rt.config import CalibConfig
 from stereo_rt.errors import ModelError
-from stereo_rt.matchers.models import find_model, shipped_models, signature
+from stereo_rt.geometry import RectifiedRig
+from stereo_rt.matchers.base import MatcherSpec
+from stereo_rt.matchers.models import better_grid, find_model, shipped_models, signature
+from stereo_rt.session import make_plan
 
 IMAGE = (1, 3, 480, 640)
 MAP = (1, 1, 480, 640)
@@ -93,3 +97,28 @@ def test_what_is_no_stereo_network_is_one_sentence(inputs: list, outputs: list, 
     with pytest.raises(ModelError, match=why) as e:
         signature(Path("x.onnx"), inputs, outputs)
     assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "better"),
+    [
+        ("student_s", (640, 480), None),
+        ("student_s", (1280, 720), None),
+        ("student_s", (1242, 375), "student_s_wide"),
+        ("student_s_fine", (1242, 375), "student_s_wide"),
+        ("student_s_wide", (1242, 375), None),
+        ("student_s_wide", (640, 480), "student_s"),
+        ("mine", (1242, 375), None),
+    ],
+)
+def test_frames_that_leave_a_grid_empty_have_a_better_network(model: str, size: tuple[int, int], better: str | None) -> None:
+    assert better_grid(model, size) == better
+
+
+def test_the_loop_says_which_network_suits_wide_frames(caplog: pytest.LogCaptureFixture) -> None:
+    rig = RectifiedRig.uncalibrated(1242, 375)
+    for model, said in (("student_s", "--model student_s_wide sees finer detail"), ("student_s_wide", "")):
+        spec = MatcherSpec(name=model, backend="onnx", width=640, height=480, max_disparity_px=192, has_confidence=True)
+        caplog.clear()
+        make_plan(rig, CalibConfig(), rig.size, spec, offline=False)
+        assert said in caplog.text and bool(said) == bool(caplog.text)

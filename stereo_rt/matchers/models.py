@@ -13,8 +13,11 @@ import yaml
 from .. import paths
 from ..digest import sha256_of
 from ..errors import ModelError
+from .grid import content_size
 
 TABLE = "models.yaml"
+WASTEFUL = 1.5
+"""A grid is worth another network when frames fill it so many times better."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,30 @@ def find_model(model: str) -> ModelFile:
             f"or, if you changed it on purpose, pass it as a file: --model {path}"
         )
     return ModelFile(model, path, found)
+
+
+def better_grid(model: str, frame_size: tuple[int, int]) -> str | None:
+    """The shipped sibling (another grid for networks of the same size) that sees such frames in much finer detail than
+    `model` does for what it computes; None where there is none, and for networks that are not shipped.
+
+    frame_size: (width, height). Raises ModelError for a damaged table.
+    """
+    table = shipped_models()
+    kind = table.get(model, {}).get("student_size")
+    if kind is None:
+        return None
+    shares = {
+        name: _used(facts["input_size"], frame_size) for name, facts in table.items() if facts.get("student_size") == kind
+    }
+    best = max(shares, key=lambda name: shares[name])
+    return best if shares[best] > WASTEFUL * shares[model] else None
+
+
+def _used(input_size: str, frame_size: tuple[int, int]) -> float:
+    """Which share of a network's grid such frames fill."""
+    width, height = (int(n) for n in input_size.split("x"))
+    inside = content_size(frame_size, (width, height))
+    return inside[0] * inside[1] / (width * height)
 
 
 def signature(path: Path, inputs: Sequence[tuple[str, Sequence]], outputs: Sequence[tuple[str, Sequence]]) -> Signature:
