@@ -117,7 +117,7 @@ def test_frames_that_leave_a_grid_empty_have_a_better_network(model: str, size: 
 
 def test_the_loop_says_which_network_suits_wide_frames(caplog: pytest.LogCaptureFixture) -> None:
     rig = RectifiedRig.uncalibrated(1242, 375)
-    for model, said in (("student_s", "--model student_s_wide sees finer detail"), ("student_s_wide", "")):
+    for model, said in (("student_s", "--model student_s_wide sees more"), ("student_s_wide", "")):
         spec = MatcherSpec(name=model, backend="onnx", width=640, height=480, max_disparity_px=192, has_confidence=True)
         caplog.clear()
         make_plan(rig, CalibConfig(), rig.size, spec, offline=False)
