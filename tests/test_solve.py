@@ -24,6 +24,7 @@ from stereo_rt.calib.formats import read_calibration
 from stereo_rt.calib.quality import Quality, assess
 from stereo_rt.calib.rig import StereoRig
 from stereo_rt.calib.solve import solve
+from stereo_rt.calib.solving import Solved, describe
 from stereo_rt.calib.uncertainty import covariance, depth_errors, jackknife, parameters
 from stereo_rt.calib.verdict import RULES, Verdict, judge
 from stereo_rt.calib.views import View
@@ -365,8 +366,10 @@ def test_squares_of_another_size_show_by_the_baseline_alone(known: bool, grade: 
 
 def test_squares_of_unknown_size_give_a_rig_in_squares() -> None:
     truth, views = filmed(12, 20)
-    quality, _ = judged(views, board=replace(BOARD, square_m=1.0))
-    assert quality.units == "squares"
+    quality, verdict = judged(views, board=replace(BOARD, square_m=1.0))
+    said = "\n".join(describe(Solved(views, quality, verdict)))
+    assert quality.units == "squares" and "at 10 squares" in said
+    assert np.isnan(quality.depth[0].pct) and "nan" not in said  # one square away is nearer than both eyes see
     assert quality.baseline.value == pytest.approx(float(np.linalg.norm(truth.T)) / BOARD.square_m, rel=0.01)
 
 

@@ -33,6 +33,8 @@ DICTIONARIES = {"charuco": "DICT_5X5_250", "aprilgrid": "DICT_APRILTAG_36h11"}
 MARKER_SHARE = {"charuco": 0.75, "aprilgrid": 1 / 1.3}
 """Marker size over square size when none is given; 1.3 is Kalibr's usual tag and gap."""
 LARGEST_M = 5.0
+UNKNOWN_SQUARE = 1.0
+"""A square of this size stands for one that nobody measured: lengths of the rig are then in squares."""
 EXAMPLE = "chessboard:9x6:0.025 (9x6 inner corners, squares of 25 mm)"
 FORMAT = "stereo_rt board"
 
@@ -95,6 +97,11 @@ class Board:
     def marker_count(self) -> int:
         count = self.columns * self.rows
         return {"charuco": count // 2, "aprilgrid": count}.get(self.kind, 0)
+
+    @property
+    def unit(self) -> str:
+        """Of lengths of a rig that is solved with it."""
+        return "squares" if self.square_m == UNKNOWN_SQUARE else "m"
 
     @property
     def points_m(self) -> np.ndarray:

@@ -21,8 +21,6 @@ from .views import View
 
 TYPICAL = 20
 """Baselines to what a stereo camera usually looks at: 2.4 m for eyes 12 cm apart."""
-UNKNOWN_SQUARE = 1.0
-"""A square of this size stands for one that nobody measured: the rig is then in squares."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Quality:
 
     @property
     def units(self) -> str:
-        return "squares" if self.solution.board.square_m == UNKNOWN_SQUARE else "m"
+        return self.solution.board.unit
 
     @property
     def used(self) -> int:

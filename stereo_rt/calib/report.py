@@ -19,8 +19,8 @@ from .boards import Board
 from .bundle import residuals
 from .coverage import coverage
 from .pictures import coverage_picture, grade, magnification, pair_picture, rectified_pair, residual_picture
-from .rig_facts import Fact, length, rig_facts, unit
-from .solve import Solution, rms_px
+from .rig_facts import Fact, length, rig_facts
+from .solve import Solution
 from .views import View
 
 EYES = ("left", "right")
@@ -124,7 +124,11 @@ def _template() -> Template:
 def _fit_facts(solution: Solution) -> list[Fact]:
     alone = "{:.3f} px left, {:.3f} px right".format(*solution.mono_rms_px)
     facts = [
-        Fact("Fit of both eyes", f"{_stereo_rms_px(solution):.3f} px", "RMS distance from a corner to where the rig puts it."),
+        Fact(
+            "Fit of both eyes",
+            f"{solution.everything.stereo_rms_px:.3f} px",
+            "RMS distance from a corner to where the rig puts it.",
+        ),
         Fact("Fit of each eye alone", alone, "Much less than both together: the eyes are not in sync, or one was moved."),
     ]
     if solution.heldout_px:
@@ -132,10 +136,6 @@ def _fit_facts(solution: Solution) -> list[Fact]:
         why = f"RMS on views left out. Chosen: {solution.estimate.model}, the simplest that is about as good as the best."
         facts.append(Fact("Lens models compared", figures, why))
     return facts
-
-
-def _stereo_rms_px(solution: Solution) -> float:
-    return rms_px(solution.seen.take(solution.pairs), solution.estimate.take(solution.pairs))
 
 
 def _facts(rows: Iterable[Fact]) -> str:
@@ -203,10 +203,10 @@ def _depth(facts: ReportFacts, board: Board) -> str:
         for label, key in spans
     ]
     top = headroom([p.high_pct for p in known])
-    drawn = chart("Depth error", f"distance, {unit(board)}", "error, % of it", lines, max(p.distance_m for p in known), top)
+    drawn = chart("Depth error", f"distance, {board.unit}", "error, % of it", lines, max(p.distance_m for p in known), top)
     rows = [
         Fact(
-            f"At {p.distance_m:g} {unit(board)}",
+            f"At {p.distance_m:g} {board.unit}",
             f"{p.mid_pct:.2g} % ({p.low_pct:.2g} to {p.high_pct:.2g} %)",
             f"± {length(p.distance_m * p.mid_pct / 100, board)}",
         )

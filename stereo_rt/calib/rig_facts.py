@@ -68,14 +68,9 @@ def rig_facts(rig: StereoRig, model: str, board: Board) -> list[Fact]:
 
 def length(value_m: float, board: Board) -> str:
     """A length in metres, or in mm below one; in squares where the board's square is 1, its size unknown."""
-    if unit(board) != "m":
-        return f"{value_m:.3g} {unit(board)}"
+    if board.unit != "m":
+        return f"{value_m:.3g} {board.unit}"
     return f"{1000 * value_m:.1f} mm" if value_m < 1 else f"{value_m:.4g} m"
-
-
-def unit(board: Board) -> str:
-    """Of lengths of a rig: metres, unless it was solved in squares."""
-    return "squares" if board.square_m == 1 else "m"
 
 
 def _both(values: Iterable[str]) -> str:

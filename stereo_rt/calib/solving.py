@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,7 +86,9 @@ def describe(solved: Solved) -> Iterator[str]:
     yield f"corners: {quality.stereo_rms_px:.3f} px RMS, each eye alone {alone}"
     yield f"rows: {rows.mean:.2f} px off on average, 95 % within {rows.p95:.2f}; {rows.heldout_mean:.2f} in views left out"
     yield "coverage: {:.0%} of the left image, {:.0%} of the right".format(*quality.coverage)
-    yield "depth: " + ", ".join(f"{d.pct:.1f} % at {d.distance_m:g} {quality.units}" for d in quality.depth)
+    seen = [d for d in quality.depth if math.isfinite(d.pct)]  # nearer, no point is before both eyes
+    at = ", ".join(f"{d.pct:.1f} % at {d.distance_m:g} {quality.units}" for d in seen)
+    yield "depth: " + (at or f"no point within {quality.depth[-1].distance_m:g} {quality.units} is before both eyes")
     found = quality.baseline
     yield f"baseline: {found.value:.5g} {quality.units} (95 %: {found.interval95[0]:.5g} to {found.interval95[1]:.5g})"
     if quality.units != "m":
