@@ -21,7 +21,7 @@ from ..trainer import Trainer
 from .network import build_rebuilder
 from .objective import Completion, judge_completion
 
-HELD_OUT = 32
+HELD_OUT = 96
 """Drawn pairs, at least, that a pretraining is judged on."""
 
 
