@@ -115,6 +115,7 @@ def test_an_adapter_brings_another_projects_network(tmp_path: Path, monkeypatch:
         ("external:json:no_such_function", True, True, "cannot be imported"),
         ("external:", True, True, "cannot be imported"),
         ("sgbm", True, False, "not with sgbm; there are raft_stereo, .* and external:MODULE"),
+        ("raftstereo", True, True, "did you mean 'raft_stereo'"),
         ("student_z", False, False, "did you mean 'student_s'"),
         ("gone.onnx", False, False, "cannot be read"),
     ],

@@ -9,6 +9,7 @@ external:MODULE:FUNCTION      the same through an adapter of the user's own: see
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,6 +53,8 @@ def open_teacher(name: str, match: MatchConfig, clone: Path | None = None, check
         raise UsageError(f"{name} sees one eye and knows no disparity; a teacher is one of {', '.join(STEREO)}, or a network")
     if name in ADAPTERS:
         return open_adapter(name, clone, checkpoint, match.device)
+    if not name.endswith(".onnx") and (near := difflib.get_close_matches(name, STEREO, n=1, cutoff=0.8)):
+        raise UsageError(f"there is no teacher named '{name}'; did you mean '{near[0]}'?")
     if clone or checkpoint:
         raise UsageError(
             f"--teacher-clone and --teacher-checkpoint go with another project's network, not with {name}; "

@@ -6,7 +6,7 @@ import importlib
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -71,11 +71,28 @@ class Weights:
             return load_file(self.file)
         import torch
 
-        return torch.load(self.file, map_location="cpu", weights_only=True)
+        with numbers_allowed():
+            return torch.load(self.file, map_location="cpu", weights_only=True)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Of one tensor; () where there is none of that name."""
         return tuple(self.tensors[name].shape) if name in self.tensors else ()
+
+
+def numbers_allowed() -> AbstractContextManager[Any]:
+    """torch.load takes NumPy's numbers as well, which are harmless: trainers keep their best score beside the weights.
+
+    They are named as NumPy 1 and 2 write them. Older torch than 2.6 cannot be told so.
+    """
+    import numpy as np
+    import torch
+
+    if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6):
+        return nullcontext()
+    scalar = np.float64(0).__reduce__()[0]
+    kinds = {type(np.dtype(kind)) for kind in "?bhilqBHILQefd"}
+    names = [f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")]
+    return torch.serialization.safe_globals([np.dtype, *kinds, *((scalar, name) for name in names)])
 
 
 def build(project: Project, clone: Path, weights: Weights, make: Callable[[Any], nn.Module]) -> nn.Module:
