@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -15,6 +16,8 @@ SUBPIX_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-4)
 NEIGHBOURS = 12
 OFF_PX = 4.0
 """A marker's corner this far from where it and its neighbours say it should be is a mistake, whatever the lens."""
+RIM = 32
+"""Corners of the polygon that stands for a circle."""
 KALIBR_BORDER = 2
 """Kalibr prints its tags with a black border of two cells; most others take one."""
 
@@ -194,13 +197,7 @@ def _settled(board: Board, grey: np.ndarray, seen: dict[int, np.ndarray]) -> Fou
         return None
     ids = np.array(sorted(seen))
     rough, plane = np.array([seen[i] for i in ids]), board.points_m[ids, :2]
-    agreed = np.full_like(rough, np.nan)
-    for n, point in enumerate(plane):
-        near = np.argsort(np.linalg.norm(plane - point, axis=1))[:NEIGHBOURS]
-        H, _ = cv2.findHomography(plane[near], rough[near], cv2.RANSAC, OFF_PX)
-        if H is not None:
-            x, y, w = H @ (*point, 1)
-            agreed[n] = x / w, y / w
+    agreed = _placed(_neighbourhoods(plane, rough), plane)
     height, width = grey.shape
     usable = (
         (np.linalg.norm(agreed - rough, axis=1) < OFF_PX) & (agreed > 0).all(axis=1) & (agreed < (width, height)).all(axis=1)
@@ -214,13 +211,57 @@ def _settled(board: Board, grey: np.ndarray, seen: dict[int, np.ndarray]) -> Fou
     return (ids[fits], refined[fits]) if fits.sum() >= LEAST_POINTS else None
 
 
+def _neighbourhoods(plane: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """(n, 3, 3) homographies from the board's plane to the image, each by the neighbours of a point; NaN where none fits."""
+    found = np.full((len(plane), 3, 3), np.nan)
+    for n, point in enumerate(plane):
+        near = np.argsort(np.linalg.norm(plane - point, axis=1))[:NEIGHBOURS]
+        H, _ = cv2.findHomography(plane[near], pixels[near], cv2.RANSAC, OFF_PX)
+        if H is not None:
+            found[n] = H
+    return found
+
+
+def _placed(homographies: np.ndarray, plane: np.ndarray) -> np.ndarray:
+    """(n, ..., 2) pixels of points (n, ..., 2) of the plane, each by its own homography."""
+    x, y, w = np.moveaxis(np.einsum("nij,n...j->n...i", homographies, np.insert(plane, 2, 1.0, axis=-1)), -1, 0)
+    return np.stack([x, y], axis=-1) / w[..., None]
+
+
 def _circles(board: Board, grey: np.ndarray, quick: bool) -> Found:
     parameters = cv2.SimpleBlobDetector.Params()
     parameters.maxArea = grey.size / 20  # OpenCV's own limit leaves out the circles of a board held near
     blobs = cv2.SimpleBlobDetector.create(parameters)
     size = (board.columns, board.rows)
     found, centres = cv2.findCirclesGrid(grey, size, flags=cv2.CALIB_CB_ASYMMETRIC_GRID, blobDetector=blobs)
-    return (np.arange(len(centres)), centres) if found else None
+    if not found:
+        return None
+    ids, centres = np.arange(len(centres)), centres.reshape(-1, 2)
+    return ids, centres if quick else _centred(board, centres, blobs.detect(grey))
+
+
+def _centred(board: Board, centroids: np.ndarray, blobs: Sequence[cv2.KeyPoint]) -> np.ndarray:
+    """(n, 2) where the middles of circles are seen: a slanted circle's far half looks smaller, so its centroid lies nearer."""
+    plane = board.points_m[:, :2]
+    near = _neighbourhoods(plane, centroids)
+    angle = np.linspace(0, 2 * np.pi, RIM, endpoint=False)
+    rim = 0.4 * board.square_m * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    areas, _ = _polygons(_placed(near, plane[:, None] + rim))
+    # Boards differ in how large their circles are: the areas seen tell.
+    own = np.linalg.norm(centroids[:, None] - [blob.pt for blob in blobs], axis=-1).argmin(axis=1)
+    seen = np.pi / 4 * np.array([blob.size for blob in blobs])[own] ** 2
+    _, middles = _polygons(_placed(near, plane[:, None] + rim * np.sqrt(np.nanmedian(seen / areas))))
+    return centroids - np.nan_to_num(middles - _placed(near, plane))
+
+
+def _polygons(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Areas (n,) and centroids (n, 2) of polygons (n, k, 2), by the shoelace formula."""
+    origin = corners.mean(axis=1, keepdims=True)
+    here = corners - origin
+    after = np.roll(here, -1, axis=1)
+    cross = here[..., 0] * after[..., 1] - here[..., 1] * after[..., 0]
+    total = cross.sum(axis=1)
+    return np.abs(total) / 2, origin[:, 0] + ((here + after) * cross[..., None]).sum(axis=1) / (3 * total[:, None])
 
 
 DETECTORS = {"chessboard": _chessboard, "charuco": _charuco, "aprilgrid": _aprilgrid, "circles": _circles}
