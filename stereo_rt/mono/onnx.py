@@ -31,6 +31,7 @@ class OnnxMono:
         self.name = found.name
         self._session = open_session(found.path, match.device, match.threads)
         self._size = _grid(found.path, self._session.get_inputs(), self._session.get_outputs())
+        self._input = self._session.get_inputs()[0].name
         self._image = np.empty((1, 3, *self._size[::-1]), np.float32)
         ours = self._session.get_modelmeta().custom_metadata_map.get("normalisation") == OURS
         mean, deviation = ((0.0,) * 3, (1.0,) * 3) if ours else (IMAGENET_MEAN, IMAGENET_DEVIATION)
@@ -46,7 +47,7 @@ class OnnxMono:
         fill_input(grid.enter(left), self._image)
         self._image -= self._mean
         self._image /= self._deviation
-        seen = self._session.run(None, {self._session.get_inputs()[0].name: self._image})[0]
+        seen = self._session.run(None, {self._input: self._image})[0]
         width, height = grid.content_size
         content = seen.reshape(self._size[::-1])[:height, :width].astype(np.float32)
         return content if grid.content_size == grid.frame_size else cv2.resize(content, grid.frame_size)
