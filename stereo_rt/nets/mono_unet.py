@@ -46,9 +46,7 @@ class MonoUNet(nn.Module):
                     blocks.append(Inverted(before, channels, 1 if n else stride, expansion))
                     before = channels
             self.encoder.append(nn.Sequential(*blocks))
-        self.decoder = nn.ModuleList(
-            Merge(deep, shallow) for shallow, deep in zip(WIDTHS[-2::-1], WIDTHS[:0:-1], strict=True)
-        )
+        self.decoder = nn.ModuleList(Merge(deep, shallow) for shallow, deep in zip(WIDTHS[-2::-1], WIDTHS[:0:-1], strict=True))
         self.last = Merge(WIDTHS[0], 4)
         self.head = nn.Sequential(ConvNorm(4, FULL), nn.Conv2d(FULL, 1, 3, padding=1))
 
