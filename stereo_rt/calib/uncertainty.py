@@ -2,12 +2,12 @@
 
 Corner errors within a view are not independent (its blur, its pose, the moment at which either eye looked), so the usual
 covariance, residual variance times the inverse normal matrix, promises far too much. Here whole views are the independent
-units. What the parameters would do were a view left out makes up the covariance: the jackknife, the one such estimate that
-on average promises no more than it holds however errors within a view go together (B. Hansen, "Jackknife standard errors
-for clustered regression", 2022). A board held near is both what the rig is known by and what a late eye sees most wrongly,
-where estimates corrected for independent corners fall short. Student's t of the degrees of freedom left makes the intervals
-(R. Bell and D. McCaffrey, "Bias reduction in standard errors for linear regression with multi-stage samples", Survey
-Methodology 2002).
+units. What the parameters would do were a view left out makes up the covariance: the jackknife, to first order. On average
+it promises no more than it holds, however errors within a view go together (B. Hansen, "Jackknife standard errors for
+clustered regression", Review of Economic Studies). A board held near is both what the rig is known by and what a late eye
+sees most wrongly; there, estimates corrected for independent corners fall short. Student's t of the degrees of freedom left
+makes the intervals (R. Bell and D. McCaffrey, "Bias reduction in standard errors for linear regression with multi-stage
+samples", Survey Methodology 2002).
 
 That uncertainty matters where it is used: pixels of points at a known depth are triangulated with the parameters
 moved, rectification included, which gives the error of depth (the idea of mrcal's projection uncertainty).
