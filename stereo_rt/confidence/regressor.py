@@ -61,6 +61,8 @@ class Regressor:
     def __init__(self, path: Path) -> None:
         from ..matchers.onnx import open_session
 
+        if not path.is_file():
+            raise ModelError(f"{path}: there is no such file; make one with: stereo-rt confidence fit synthetic -o {path.name}")
         self._session = open_session(path, "cpu", 0)
         text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         if text is None:
