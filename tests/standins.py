@@ -6,9 +6,12 @@ with it the order of colours, the sign, the padding and that the weights were lo
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
+import pytest
 
 GAIN = 0.25
 COMMON = """
@@ -232,3 +235,18 @@ def make_standin(name: str, folder: Path) -> tuple[Path, Path]:
 def red_over_four(image: np.ndarray) -> np.ndarray:
     """What every stand-in says of a (H, W, 3) BGR image, (H, W) float32."""
     return GAIN * image[..., 2].astype(np.float32)
+
+
+@pytest.fixture
+def timm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timm whose backbones are empty, and not to be fetched."""
+
+    from torch import nn
+
+    def create_model(name: str, pretrained: bool = False, **kwargs: object) -> object:
+        assert not pretrained, "the checkpoint holds these weights"
+        return nn.Identity()
+
+    module = ModuleType("timm")
+    module.create_model = create_model  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "timm", module)

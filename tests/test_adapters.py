@@ -9,7 +9,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
-from standins import FILES, make_standin, red_over_four
+from standins import FILES, make_standin, red_over_four, timm  # noqa: F401
 
 from stereo_rt.config import load
 from stereo_rt.errors import ModelError, StereoError, UsageError
@@ -20,19 +20,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 MATCH = load(flags={"match.device": "cpu"}).match
 STEREO = [name for name in ADAPTERS if name not in MONO]
-
-
-@pytest.fixture(autouse=True)
-def timm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A timm whose backbones are empty, and not to be fetched."""
-
-    def create_model(name: str, pretrained: bool = False, **kwargs: object) -> object:
-        assert not pretrained, "the checkpoint holds these weights"
-        return torch.nn.Identity()
-
-    module = ModuleType("timm")
-    module.create_model = create_model  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "timm", module)
+pytestmark = pytest.mark.usefixtures("timm")
 
 
 def pair(size: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
