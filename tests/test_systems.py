@@ -27,7 +27,8 @@ from stereo_rt.sources.synthetic import SyntheticCamera
 from stereo_rt.training.adapters import ADAPTERS
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs/systems.md").read_text(encoding="utf-8")
-ROWS = [line.split("|")[1:-1] for line in PAGE.splitlines() if line.startswith("| ")][1:]
+TABLE = PAGE.partition("| system (study) |")[2].partition("\n\n")[0]
+ROWS = [line.split("|")[1:-1] for line in TABLE.splitlines() if line.startswith("| ")]
 COMMANDS = [code for row in ROWS for code in re.findall(r"`((?:stereo-rt|python|docker) [^`]+)`", row[1])]
 RUN = [command for command in COMMANDS if not command.startswith("docker ")]
 """Containers need an engine that runs them; what goes into them is tested in test_package.py."""
