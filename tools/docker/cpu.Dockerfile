@@ -1,7 +1,7 @@
 # The loop on any CPU: networks in ONNX Runtime, recordings, the web page. From the top of the checkout:
 #
 #   docker build -f tools/docker/cpu.Dockerfile -t stereo-rt .
-#   docker run --rm -p 127.0.0.1:8080:8080 stereo-rt view synthetic://room --web 0.0.0.0:8080 --token SECRET
+#   docker run --rm -p 127.0.0.1:8080:8080 stereo-rt view synthetic://room --web 0.0.0.0:8080 --token a-long-secret
 #   docker run --rm -v "$PWD:/data" stereo-rt process left.mp4,right.mp4 --calib rig.yaml -o depth
 #
 # A USB camera goes in with --device /dev/video0. For training: --build-arg EXTRAS=web,video,mcap,bag,train
