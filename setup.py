@@ -43,6 +43,7 @@ EXTRAS["dev"] = [
     *EXTRAS["telemetry"],
     "pytest>=8",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.5",
     "hypothesis>=6.100",
     "httpx>=0.27",
     "ruff>=0.6",
