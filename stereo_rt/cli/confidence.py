@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,6 +10,7 @@ import typer
 from ..errors import UsageError
 from .options import matching_command
 from .progress import progress_bar
+from .training import quiet_threads
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -45,8 +45,7 @@ def fit(
     """
     if out.suffix != ".onnx":
         raise UsageError(f"-o {out}: a regressor is stored as ONNX; name it {out.stem or 'confidence'}.onnx")
-    # As in train: threads that spin between small operations cost more than they compute.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    quiet_threads()
     from contextlib import closing
 
     from ..confidence import fitting

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import MissingExtra, UsageError
+from ..errors import UsageError
 from ..training.adapters import ADAPTERS, MONO
 from .options import labelling_command
+from .training import deadline_in, exit_of, quiet_threads, require_torch
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -66,17 +66,12 @@ def distill(
     cfg: Config,
 ) -> None:
     """Label pairs with a teacher, keep what it is sure of from both eyes, and train a student on that."""
-    deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
+    deadline = deadline_in(minutes)
     if teacher == "self" and init is None:
         raise UsageError("--teacher self labels with the student's own first weights; name them with --init NAME|FILE.onnx")
     if steps != 0:  # seen before hours of labelling, as is a recipe that is wrong
-        try:
-            import safetensors  # noqa: F401
-            import torch  # noqa: F401
-        except ImportError:
-            raise MissingExtra("distillation", "train") from None
-    # As in train: threads that spin between small operations cost more than they compute.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        require_torch("distillation")
+    quiet_threads()
     from ..matchers.models import find_model
     from ..training.labels import LabelRules, LabelStore, label_sources
     from ..training.recipe import load_recipe
@@ -120,5 +115,4 @@ def distill(
     with crew(cfg.match.device) as mates:
         plan = Plan(out / RUN, resume, deadline)
         signum = run_training(recipe, plan, mates, say=typer.echo if mates.leads else lambda line: None)
-    if signum is not None:
-        raise typer.Exit(128 + signum)
+    exit_of(signum)

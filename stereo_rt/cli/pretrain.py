@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..errors import MissingExtra, UsageError
+from ..errors import UsageError
+from .training import deadline_in, exit_of, require_torch
 
 
 def pretrain(
@@ -31,16 +30,10 @@ def pretrain(
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="A.B=V", help="Override a setting; repeatable.")] = None,
 ) -> None:
     """Mask most of the left image and learn to rebuild it from the right; then: stereo-rt train NAME --init DIR"""
-    deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
+    deadline = deadline_in(minutes)
     if left_only and compare:
         raise UsageError("--compare runs both ways already; leave --left-only out")
-    # As in train: threads that spin between small operations cost more than they compute.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    try:
-        import safetensors  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingExtra("pretraining", "train") from None
+    require_torch("pretraining")
     from ..training.parallel import crew
     from ..training.pretrain.compare import run_comparison
     from ..training.pretrain.session import run_pretraining
@@ -53,5 +46,4 @@ def pretrain(
         plan = Plan(out, resume, deadline, judge_every=eval_every, save_every=save_every)
         run = run_comparison if compare else run_pretraining
         signum = run(recipe, plan, mates, typer.echo if mates.leads else lambda line: None)
-    if signum is not None:
-        raise typer.Exit(128 + signum)
+    exit_of(signum)

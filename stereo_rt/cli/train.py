@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..errors import MissingExtra, UsageError
+from ..errors import UsageError
+from .training import deadline_in, exit_of, require_torch
 
 
 def train(
@@ -38,16 +37,10 @@ def train(
     ] = None,
 ) -> None:
     """Train a network from nothing, or go on. Several GPUs: torchrun --nproc-per-node N -m stereo_rt train ..."""
-    deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
+    deadline = deadline_in(minutes)
     if eval_every and eval_ is None:
         raise UsageError("--eval-every needs scenes to score on; add --eval DATASET")
-    # Drawing scenes is many small operations: threads that spin between them cost more than they compute.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    try:
-        import safetensors  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingExtra("training", "train") from None
+    require_torch("training")
     from ..training.parallel import crew
     from ..training.recipe import load_recipe
     from ..training.session import Plan, preview_samples, run_training
@@ -62,5 +55,4 @@ def train(
         folder = out or Path("runs") / Path(name).stem
         plan = Plan(folder, resume, deadline, eval_, eval_every, save_every)
         signum = run_training(recipe, plan, mates, say=typer.echo if mates.leads else lambda line: None)
-    if signum is not None:
-        raise typer.Exit(128 + signum)
+    exit_of(signum)
