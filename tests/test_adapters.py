@@ -12,7 +12,7 @@ import pytest
 from standins import FILES, make_standin, red_over_four, timm  # noqa: F401
 
 from stereo_rt.config import load
-from stereo_rt.errors import ModelError, StereoError, UsageError
+from stereo_rt.errors import MissingExtra, ModelError, StereoError, UsageError
 from stereo_rt.training.adapters import ADAPTERS, MONO, open_adapter
 from stereo_rt.training.teachers import network_of, open_teacher
 
@@ -175,3 +175,11 @@ def test_distill_takes_a_teacher_by_its_name(tmp_path: Path, capsys: pytest.Capt
     (labelled,) = open_dataset(tmp_path / "out" / "labels")
     truth = labelled.load().truth_px
     assert np.isnan(truth[:, :9]).all() and (truth[:, 9:] == 9).all()
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_without_torch_the_extra_is_named_first(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, ADAPTERS[name].partition(":")[0], raising=False)
+    with pytest.raises(MissingExtra, match=rf"the teacher {name}.*\[train\]"):
+        open_adapter(name, None, None, "cpu")

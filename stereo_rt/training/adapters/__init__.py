@@ -37,6 +37,11 @@ def open_adapter(name: str, clone: Path | None, checkpoint: Path | None, device:
     clone: folder of the project's code. checkpoint: file of its weights. device: as in --device.
     Raises UsageError, ModelError, MissingExtra: what is missing, and where to get it.
     """
+    try:  # before the adapter's module, which imports them
+        import safetensors  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError:
+        raise MissingExtra(f"the teacher {name}", "train") from None
     module, _, function = ADAPTERS[name].partition(":")
     adapter = importlib.import_module(module)
     project: Project = adapter.PROJECT
@@ -50,9 +55,4 @@ def open_adapter(name: str, clone: Path | None, checkpoint: Path | None, device:
         raise ModelError(f"{clone}: {what}; get it with: git clone {project.url}")
     if not checkpoint.is_file():
         raise ModelError(f"{checkpoint}: there is no such file; {project.title}'s weights: {project.weights}")
-    try:
-        import safetensors  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingExtra(f"the teacher {name}", "train") from None
     return getattr(adapter, function)(clone, checkpoint, device)
