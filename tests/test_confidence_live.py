@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from keeping import Keep
 from typer.testing import CliRunner
 
 from stereo_rt import hud
@@ -24,20 +25,6 @@ from stereo_rt.status import Status
 
 SIZE = (160, 120)
 SGBM = MatchConfig.model_validate({"backend": "sgbm", "sgbm": {"max_disparity_px": 64}})
-
-
-class Keep:
-    name = "keep"
-    lossless = True
-
-    def __init__(self) -> None:
-        self.results: list[DepthResult] = []
-
-    def write(self, result: DepthResult) -> None:
-        self.results.append(result)
-
-    def close(self) -> None:
-        pass
 
 
 def semi_global() -> Matcher:

@@ -10,11 +10,12 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keeping import Keep
 from onnx import TensorProto, helper, numpy_helper
 
 from stereo_rt.config import MatchConfig, PostConfig, load
 from stereo_rt.errors import ConfigError, ModelError
-from stereo_rt.frames import DepthResult, Disparity, StereoFrame
+from stereo_rt.frames import Disparity, StereoFrame
 from stereo_rt.geometry import RectifiedRig
 from stereo_rt.matchers.base import MatcherSpec
 from stereo_rt.mono import MonoNetwork, open_mono
@@ -154,26 +155,13 @@ class HalfSure:
         pass
 
 
-class Kept:
-    name, lossless = "kept", True
-
-    def __init__(self) -> None:
-        self.results: list[DepthResult] = []
-
-    def write(self, result: DepthResult) -> None:
-        self.results.append(result)
-
-    def close(self) -> None:
-        pass
-
-
 @pytest.mark.parametrize("sure", [True, False])
 def test_the_loop_fills_from_the_network_or_says_why_not(sure: bool, caplog: pytest.LogCaptureFixture) -> None:
     camera = SyntheticCamera(size=(160, 120), frames=2, cycle=1)
     truth = camera.ground_truth(0).disparity_px
     rig = camera.calibration
     assert isinstance(rig, RectifiedRig)
-    network, kept = Exact(truth), Kept()
+    network, kept = Exact(truth), Keep()
     post = PostConfig(edge_px=0, fill="mono", mono="exact")
     pipeline = Pipeline(
         camera,
