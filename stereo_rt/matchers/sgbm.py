@@ -1,7 +1,8 @@
 """SgbmMatcher: OpenCV's semi-global matching on grey images of any size, with a confidence that we add.
 
 The pair is matched twice, once from each eye, side by side on two threads. The left map is dense; the right one keeps
-only matches whose cost is at least UNIQUENESS_PERCENT better than the next, and so serves as the witness.
+only matches whose cost is at least UNIQUENESS_PERCENT better than the next, and so serves as the witness. Where the two do not
+agree, the left map is filled along the row from the surface behind, as the kits of the benchmarks do it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from ..config import MatchConfig, SgbmConfig
 from ..frames import Disparity
+from ..post.fill import fill_rows
 from .base import MatcherSpec
 
 MODES = {
@@ -23,6 +25,8 @@ MODES = {
 UNIQUENESS_PERCENT = 10
 WINDOW_PX = 9
 SPREAD_PX = 2.0
+AGREED = 0.2
+"""Confidence from which on the eyes agree: about a pixel apart on a smooth surface."""
 FIXED_POINT = 16  # OpenCV's disparities are int16 in sixteenths of a pixel
 NO_CHECK = 1_000_000  # OpenCV takes 0 and less for 1 px
 
@@ -49,8 +53,7 @@ class SgbmMatcher:
         seen_right = self._other_eye.submit(self._match, self._right, right[:, ::-1], left[:, ::-1])
         seen_left = self._match(self._left, left, right)
         confidence = agreement(seen_left, np.ascontiguousarray(seen_right.result()[:, ::-1]))
-        seen_left[seen_left < 0] = np.nan
-        return Disparity(seen_left, confidence)
+        return Disparity(fill_rows(seen_left, confidence >= AGREED), confidence)
 
     def _match(self, matching: cv2.StereoSGBM, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """(H, W) float32 px, -1 where there is no match. Padding lets the first columns be matched as well."""

@@ -11,10 +11,16 @@ def fill_rows(disparity_px: np.ndarray, known: np.ndarray) -> np.ndarray:
     What one eye cannot see lies behind its neighbours, hence the smaller disparity (the background interpolation of
     KITTI's stereo kit). NaN remains in rows where nothing is known.
     """
-    height, width = disparity_px.shape
-    columns = np.arange(width, dtype=np.intp)
-    left = np.maximum.accumulate(np.where(known, columns, -1), axis=1)
-    right = np.minimum.accumulate(np.where(known, columns, width)[:, ::-1], axis=1)[:, ::-1]
-    values = np.full((height, width + 2), np.nan, np.float32)
-    values[:, 1:-1] = np.where(known, disparity_px, np.float32(np.nan))
-    return np.fmin(np.take_along_axis(values, left + 1, axis=1), np.take_along_axis(values, right + 1, axis=1))
+    width = disparity_px.shape[1]
+    holes, known_at = np.flatnonzero(~known), np.flatnonzero(known)
+    after = np.searchsorted(known_at, holes)
+
+    def value(place: np.ndarray, exists: np.ndarray) -> np.ndarray:
+        """Of the known pixel at that place of known_at, where it is in the hole's row; NaN elsewhere."""
+        source = known_at[np.where(exists, place, 0)] if len(known_at) else holes
+        same_row = source // width == holes // width
+        return np.where(exists & same_row, disparity_px.reshape(-1)[source], np.float32(np.nan))
+
+    filled = np.array(disparity_px, np.float32, order="C")
+    filled.reshape(-1)[holes] = np.fmin(value(after - 1, after > 0), value(after, after < len(known_at)))
+    return filled
