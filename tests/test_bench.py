@@ -256,7 +256,7 @@ def test_wrong_asks_are_told_before_anything_runs(tmp_path: Path, arguments: lis
 
 def test_the_guides_estimate_is_the_programs(repo: Path) -> None:
     pytest.importorskip("onnx")
-    both = [layers_of(find_model(name).path) for name in ("student_s", "student_s_fine")]
+    both = [layers_of(find_model(name).path) for name in ("student_s", "student_m")]
     guide = (repo / "docs" / "jetson.md").read_text()
     for device in DEVICES:
         small, fine = (f"{best_ms(layers, device):.2f} ms" for layers in both)

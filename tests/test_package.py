@@ -184,7 +184,7 @@ def test_an_installed_wheel_works_from_an_empty_folder(wheel: Path, tmp_path: Pa
 
     where = "import stereo_rt, stereo_rt.paths as p; print(stereo_rt.__file__, p.engines(), p.configs(), p.calibration())"
     assert all(path.startswith(str(site)) for path in run("-c", where).split())
-    assert "model: student_s_fine" in run("-m", "stereo_rt", "config", "show", "-c", "quality")
+    assert "model: student_m" in run("-m", "stereo_rt", "config", "show", "-c", "quality")
     assert "student_s.yaml" in run("-c", "import os, stereo_rt.paths as p; print(os.listdir(p.configs() / 'train'))")
     run("-m", "stereo_rt", "demo", "--frames", "2", "--headless", "--save", "out")
     assert list((empty / "out").rglob("*.png"))

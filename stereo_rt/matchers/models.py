@@ -76,18 +76,15 @@ def find_model(model: str) -> ModelFile:
 
 
 def better_grid(model: str, frame_size: tuple[int, int]) -> str | None:
-    """The shipped sibling (another grid for networks of the same size) that sees such frames in much finer detail than
-    `model` does for what it computes; None where there is none, and for networks that are not shipped.
+    """The shipped network that sees such frames in much finer detail than `model` does for what it computes; None where
+    there is none, and for networks that are not shipped.
 
     frame_size: (width, height). Raises ModelError for a damaged table.
     """
     table = shipped_models()
-    kind = table.get(model, {}).get("student_size")
-    if kind is None:
+    if model not in table:
         return None
-    shares = {
-        name: _used(facts["input_size"], frame_size) for name, facts in table.items() if facts.get("student_size") == kind
-    }
+    shares = {name: _used(facts["input_size"], frame_size) for name, facts in table.items()}
     best = max(shares, key=lambda name: shares[name])
     return best if shares[best] > WASTEFUL * shares[model] else None
 

@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+BLOCK = 32
+"""Columns of a block at most: smaller ones compute less that is thrown away, in more and smaller products."""
+
 
 def prepare(rgb: Tensor) -> Tensor:
     """(B, 3, H, W) in [0, 1] -> (B, 4, H, W): centred colour and the local contrast of grey, which ignores exposure."""
@@ -18,22 +21,28 @@ def _box(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 9, 1, 4, count_include_pad=False)
 
 
-def correlate(descriptors: Tensor, bins: int, groups: int) -> Tensor:
-    """Normalised correlation: descriptors (2B, C, H, W), left images first -> (B, groups * bins, H, W).
+def correlate(descriptors: Tensor, bins: int, groups: int, pooled: int = 1) -> Tensor:
+    """Normalised correlation: descriptors (2B, C, H, W), left images first -> (B, groups * bins, H, W / pooled).
 
-    Within a group the channels are disparity bins-1 ... 0.
+    Within a group the channels are disparity bins-1 ... 0. pooled: means of so many neighbouring columns, which divide W.
 
-    One matrix product gives every pair of columns of a row; the wanted diagonals are then cut out by a skew: padding
-    each row of the (W, W + bins - 1) product by one column makes its diagonals vertical.
+    A row is cut into blocks. One matrix product compares all columns of a left block with all of the right window that it can
+    match; the wanted diagonals are then cut out by a skew: read with rows longer by `pooled`, they become vertical.
     """
     both, c, h, w = descriptors.shape
-    b = both // 2
+    b, width = both // 2, w // pooled
+    block = max(n for n in range(1, BLOCK + 1) if width % n == 0)
+    blocks, step, wide = width // block, block * pooled, (block - 1) * pooled + bins
     x = descriptors.float().view(both, groups, c // groups, h, w)
     left, right = (x / torch.sqrt((x * x).mean(2, keepdim=True) + 1e-3)).chunk(2)
-    rows = left.permute(0, 1, 3, 4, 2) * (groups / c)
+    # Pooled columns stand side by side as one longer descriptor: the mean of products is one product.
+    rows = left.permute(0, 1, 3, 4, 2).reshape(b, groups, h, blocks, block, -1) * (groups / (c * pooled))
     columns = F.pad(right.permute(0, 1, 3, 2, 4), (bins - 1, 0))
+    columns = torch.cat([columns[..., q : q + w - pooled + bins] for q in range(pooled)], 3)
+    windows = torch.stack([columns[..., i * step : i * step + wide] for i in range(blocks)], 3)
+    spare = -(-step // wide)  # rows that the longer reading runs into
     with torch.autocast(x.device.type, enabled=False):
-        products = torch.matmul(rows, columns)
-    wide = w + bins - 1
-    skewed = F.pad(products.reshape(b, groups, h, w * wide), (0, w)).reshape(b, groups, h, w, wide + 1)[..., :bins]
-    return skewed.permute(0, 1, 4, 2, 3).reshape(b, groups * bins, h, w)
+        products = torch.matmul(F.pad(rows, (0, 0, 0, spare)), windows)
+    skewed = products.reshape(b, groups, h, blocks, (block + spare) * wide)[..., : block * (wide + pooled)]
+    skewed = skewed.reshape(b, groups, h, width, wide + pooled)[..., :bins]
+    return skewed.permute(0, 1, 4, 2, 3).reshape(b, groups * bins, h, width)

@@ -2,14 +2,15 @@
 
 A shared encoder describes both images; correlations of the descriptors at 1/8 (wide context) and at (1/4 height, 1/2
 width: bins of 2 px) become a distribution over disparities at 1/4. Its expectation around the mode is lifted to 1/2, there
-compared with what the right image shows at that place, corrected, and lifted to full size. Only operations that every
-runtime and FP16 handle well are used: convolution, matrix product, pad, reshape, slice, elementwise, and one gather along
-the rows; no grid sampling, 3D convolution or normalisation over the image.
+compared with what the right image shows at that place, corrected, and lifted to full size; what only the left eye sees is
+filled from the surface behind. Only operations that every runtime and FP16 handle well are used: convolution, matrix product,
+pad, reshape, slice, pooling, elementwise, and gathers along the rows; no grid sampling, 3D convolution or normalisation over
+the image.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from .correlation import correlate, prepare
 from .layers import ConvNorm, fold, stage, up2
+from .occlusion import fill_hidden
 from .predictions import Distribution, Predictions
 from .refinement import Refinement
 
@@ -30,6 +32,7 @@ BIN_PX = 2
 class StudentSize:
     """One row of the family.
 
+    grid: (width, height) of the input that it is meant for; the layers take any.
     encoder: channels at 1/2, 1/4, 1/8, 1/16. encoder_blocks: residual blocks at 1/4, 1/8, 1/16.
     groups8: correlation groups at 1/8. fine: channels of the descriptors behind the 2 px bins.
     context, context_blocks: channels and residual blocks of the aggregation at 1/8, 1/16, 1/32.
@@ -39,6 +42,7 @@ class StudentSize:
     max_disparity_px: a multiple of 8.
     """
 
+    grid: tuple[int, int]
     encoder: tuple[int, int, int, int]
     encoder_blocks: tuple[int, int, int]
     groups8: int
@@ -54,16 +58,11 @@ class StudentSize:
     max_disparity_px: int = 192
 
 
-SIZES = {
-    "n": StudentSize((12, 24, 48, 64), (0, 1, 1), 2, 16, (64, 96, 112), (0, 1, 1), 32, 0, guide=16, refine=8),
-    "s": StudentSize((16, 32, 64, 96), (1, 1, 1), 4, 24, (96, 128, 160), (1, 1, 1), 48, 1, guide=12, refine=16),
-    "m": StudentSize(
-        (24, 48, 80, 112), (1, 2, 1), 4, 32, (112, 144, 160), (1, 1, 2), 96, 1, guide=32, refine=24, refine_blocks=1
-    ),
-    "l": StudentSize(
-        (32, 64, 96, 160), (2, 2, 2), 6, 48, (160, 224, 256), (2, 2, 2), 128, 2, guide=48, refine=32, refine_blocks=2
-    ),
-}
+_N = StudentSize((640, 480), (12, 24, 48, 64), (0, 1, 1), 2, 16, (64, 96, 112), (0, 1, 1), 32, 0, guide=16, refine=8)
+_S = StudentSize((640, 480), (16, 32, 64, 96), (1, 1, 1), 4, 24, (96, 128, 160), (1, 1, 1), 48, 1, guide=12, refine=16)
+SIZES = {"n": _N, "s": _S, "m": replace(_S, grid=(960, 736)), "l": replace(_S, grid=(1280, 960))}
+"""From s on, the rows grow by their grids and share the layers, and so may share weights: a finer grid makes the same weights
+better (see the cards), wider layers would have to learn all anew."""
 
 
 class Student(nn.Module):
@@ -103,15 +102,18 @@ class Student(nn.Module):
         self.register_buffer("bins", torch.arange(bins - 1, -1, -1).float().view(1, -1, 1, 1), persistent=False)
 
     def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        """What eyes cannot match is filled from behind; training looks at what predict says before that."""
         found = self.predict(left, right)
         assert found.certainty is not None
-        return found.disparity_px, torch.sigmoid(found.certainty * self.certainty_gain + self.certainty_bias)
+        certainty = found.certainty * self.certainty_gain + self.certainty_bias
+        disparity, certainty = fill_hidden(found.disparity_px, certainty, self.max_disparity_px)
+        return disparity, torch.sigmoid(certainty)
 
     def predict(self, left: Tensor, right: Tensor) -> Predictions:
         features = self.encoder(prepare(torch.cat([left, right])))
         fine = F.interpolate(self.fine_features(features.quarter), scale_factor=(1.0, 2.0), mode="nearest")
         fine = self.fine_descriptor(F.relu(self.fine_edges(features.half) + fine))
-        volume = F.avg_pool2d(correlate(fine, self.bins.shape[1], groups=1), (1, 2))
+        volume = correlate(fine, self.bins.shape[1], groups=1, pooled=2)
         quarter = features.quarter.chunk(2)[0]
         volume8, context = self.context(features)
         y = self.refine(torch.cat([volume, up2(self.lift(context)), quarter], 1))

@@ -1,0 +1,73 @@
+"""What only the left eye sees: found by the order of what both eyes see, and filled from the surface behind.
+
+The points of a row come in the same order in both images, unless a nearer surface covers some of them in one (the ordering
+constraint: Baker and Binford 1981). A covered point has no match, and lies on the surface behind, which goes on to the left
+of the gap. Running extremes along the rows say both: no scatter and no loop over pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BLOCK = 4
+"""Columns that are looked at together first; the widths of maps are multiples of it."""
+NEAR_PX = 4
+UNSURE = -0.85
+"""A pixel so near to a hidden one whose certainty is below this (a confidence of 0.3) counts as hidden, too: matching is at
+its worst at the edge of a gap."""
+FILLED = (0.65, 0.25, -0.3)
+"""The certainty of a filled pixel: so much of that of the pixel where the value comes from, so much of its own, and a constant.
+Fitted on drawn scenes (608,000 filled pixels, 43 % of them right)."""
+OUTSIDE_PX = 0.5
+"""Pixel centres are at integers: the right image begins half a pixel before its first column."""
+LOWEST = -1e4
+"""Below all columns and disparities."""
+
+
+def fill_hidden(disparity: Tensor, certainty: Tensor, reach: int) -> tuple[Tensor, Tensor]:
+    """Hidden pixels take the disparity of the nearest visible one to their left, or to their right where there is none.
+
+    disparity: (B, 1, H, W) px of this map; certainty: the same shape, logits; reach: the largest disparity, px.
+    Returns both, filled.
+    """
+    hidden = hidden_pixels(disparity, reach).to(certainty.dtype)
+    near = F.max_pool2d(hidden, (1, 2 * NEAR_PX + 1), 1, (0, NEAR_PX)) > 0
+    hole = (hidden > 0) | (near & (certainty < UNSURE))
+    width = disparity.shape[-1]
+    column = torch.arange(width, device=disparity.device, dtype=torch.float32)
+    left = running_max(torch.where(hole, LOWEST, column), reach)
+    right = -running_max(torch.where(hole, LOWEST, -column), reach, leftwards=True)
+    source = torch.where(left >= 0, left, torch.where(right < width, right, column)).long()
+    of_source, of_pixel, constant = FILLED
+    claim = of_source * certainty.gather(3, source) + of_pixel * certainty + constant
+    return disparity.gather(3, source), torch.where(hole, claim, certainty)
+
+
+def hidden_pixels(disparity: Tensor, reach: int) -> Tensor:
+    """(B, 1, H, W) bool: x - d lies outside of the right image, or a pixel further right has no larger x - d."""
+    column = torch.arange(disparity.shape[-1], device=disparity.device, dtype=torch.float32)
+    seen_at = column - disparity.float()
+    beyond = -running_max(F.pad(-seen_at[..., 1:], (0, 1), value=LOWEST), reach, leftwards=True)
+    return (seen_at >= beyond) | (seen_at < -OUTSIDE_PX)
+
+
+def running_max(values: Tensor, reach: int, leftwards: bool = False) -> Tensor:
+    """(B, 1, H, W): the largest value of each pixel and of all to its left (to its right, if leftwards), within the reach and
+    not far beyond. First inside blocks of BLOCK columns, then over blocks, in as many shifts as their number has digits."""
+    sides = (0, BLOCK - 1) if leftwards else (BLOCK - 1, 0)
+    near = F.max_pool2d(F.pad(values, sides, value=LOWEST), (1, BLOCK), 1)
+    blocks = _moved(F.max_pool2d(values, (1, BLOCK)), 1, leftwards)
+    by = 1
+    while by <= min(reach // BLOCK, blocks.shape[-1] - 1):
+        blocks = torch.maximum(blocks, _moved(blocks, by, leftwards))
+        by *= 2
+    return torch.maximum(near, F.interpolate(blocks, scale_factor=(1.0, float(BLOCK)), mode="nearest"))
+
+
+def _moved(values: Tensor, by: int, leftwards: bool) -> Tensor:
+    """By so many columns; LOWEST comes in."""
+    if leftwards:
+        return F.pad(values[..., by:], (0, by), value=LOWEST)
+    return F.pad(values[..., :-by], (by, 0), value=LOWEST)
