@@ -1,0 +1,61 @@
+"""tools/make_students.py at next to no size: one command from nothing to files that the program runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+pytest.importorskip("onnx")
+
+from training_kit import load_tool, one_thread  # noqa: E402, F401
+
+from stereo_rt.config import MatchConfig  # noqa: E402
+from stereo_rt.matchers import create_matcher  # noqa: E402
+from stereo_rt.training import checkpoint  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+SMALL = ["--device", "cpu", "--batches", "1", "--only", "student_s"]
+SMALL += [f"--set={one}" for one in ("steps=2", "batch=1", "size=128x64", "scenes.pool=1", "scenes.fresh=1")]
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    return load_tool("make_students")
+
+
+def run(tool: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["make_students.py", *arguments])
+    tool.main()
+
+
+def test_from_nothing_to_a_file_that_runs(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run(tool, monkeypatch, str(tmp_path), *SMALL, "--minutes", "0")
+    assert stopped.value.code == 0 and not (tmp_path / "student_s.onnx").exists()
+
+    run(tool, monkeypatch, str(tmp_path), *SMALL)
+    said = capsys.readouterr().out
+    assert "step 2 of 2" in said and "confidence: its logit times" in said
+
+    plain, facts = checkpoint.load(tmp_path / "run" / checkpoint.AVERAGE)
+    fitted, kept = checkpoint.load(tmp_path / "student.safetensors")
+    changed = [name for name in plain if not torch.equal(plain[name], fitted[name])]
+    assert sorted(changed) == ["certainty_bias", "certainty_gain"] and kept == facts
+
+    matcher = create_matcher(MatchConfig(model=str(tmp_path / "student_s.onnx")))
+    found = matcher(*np.random.default_rng(0).integers(0, 255, (2, 480, 640, 3), np.uint8))
+    assert found.disparity_px.shape == (480, 640) and np.isfinite(found.disparity_px).all()
+
+
+def test_a_wrong_name_is_one_sentence(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match="no shipped network named 'student_x'"):
+        run(tool, monkeypatch, str(tmp_path / "out"), "--only", "student_x")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""The shipped students from nothing, in one command: train on drawn scenes, calibrate the confidence, export every grid.
+
+    python tools/make_students.py OUT [--recipe student_s] [--minutes 120] [--textures DIR] [--set A.B=V] [--only NAME]
+
+    OUT/run                  the training, as `stereo-rt train` leaves it; the same command goes on where it was stopped
+    OUT/student.safetensors  its averaged weights, their confidence calibrated on drawn scenes that it never saw
+    OUT/NAME.onnx            each network of engines/models.yaml, of these weights on its own grid
+
+Nothing that ships is touched: that is what tools/export_student.py OUT/student.safetensors NAME does, after `stereo-rt eval`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: waiting threads starve the ones that draw scenes
+
+from stereo_rt.engine.export import export_checked
+from stereo_rt.engine.origin import open_origin
+from stereo_rt.errors import StereoError
+from stereo_rt.matchers.models import shipped_models
+from stereo_rt.nets import build
+from stereo_rt.nets.student import Student
+from stereo_rt.training import checkpoint
+from stereo_rt.training.calibration import calibrate
+from stereo_rt.training.folder import RECIPE
+from stereo_rt.training.parallel import Crew, crew
+from stereo_rt.training.recipe import Recipe, load_recipe
+from stereo_rt.training.session import Plan, run_training
+from stereo_rt.training.streams import build_stream
+
+WEIGHTS = "student.safetensors"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--recipe", default="student_s", help="a shipped recipe of a student, or FILE.yaml")
+    parser.add_argument("--minutes", type=float, help="stop training within this time; the same command goes on")
+    parser.add_argument("--textures", type=Path, help="photographs for drawn scenes")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--set", action="append", default=[], metavar="A.B=V", help="override a setting; repeatable")
+    parser.add_argument("--only", action="append", metavar="NAME", help="export these alone; repeatable")
+    parser.add_argument("--batches", type=int, default=64, help="of scenes for the calibration")
+    a = parser.parse_args()
+    shipped = shipped_models()
+    names = a.only or list(shipped)
+    if unknown := sorted(set(names) - shipped.keys()):
+        raise SystemExit(f"there is no shipped network named '{unknown[0]}'; there are {', '.join(shipped)}")
+    try:
+        recipe = load_recipe(a.recipe, a.set, {"scenes.textures": a.textures and a.textures.resolve()})
+        with crew(a.device) as mates:
+            facts = trained(recipe, a.out / "run", mates, a.minutes)
+            weights = calibrated(recipe, facts, a.out, mates, a.batches)
+        for name in names:
+            origin = open_origin(str(weights), shipped[name]["student_size"])
+            width, height = (int(side) for side in shipped[name]["input_size"].split("x"))
+            print(f"{a.out / name}.onnx", flush=True)
+            export_checked(origin.net, a.out / f"{name}.onnx", (width, height), origin.facts | {"name": name}, say=print)
+    except StereoError as e:
+        raise SystemExit(str(e)) from None
+
+
+def trained(recipe: Recipe, run: Path, mates: Crew, minutes: float | None) -> dict:
+    """Train to the recipe's last step, or stop the program there where time is up. Returns the run's facts."""
+    deadline = float("inf") if minutes is None else time.monotonic() + 60 * minutes
+    signum = run_training(recipe, Plan(run, (run / RECIPE).is_file(), deadline), mates, lambda line: print(line, flush=True))
+    facts = checkpoint.load(run / checkpoint.AVERAGE)[1]
+    if signum is not None or facts["step"] < recipe.steps:
+        sys.exit(0 if signum is None else 128 + signum)
+    return facts
+
+
+def calibrated(recipe: Recipe, facts: dict, out: Path, mates: Crew, batches: int) -> Path:
+    """The averaged weights with a confidence fitted on steps of the stream that training never came to."""
+    net = build(recipe.network)
+    if not isinstance(net, Student):
+        raise SystemExit(f"{recipe.network} is no student; export its run with: stereo-rt export {out / 'run'}")
+    net.load_state_dict(checkpoint.load(out / "run" / checkpoint.AVERAGE)[0])
+    found = calibrate(net.to(mates.device).eval(), build_stream(recipe, mates), recipe.steps, batches)
+    print(f"confidence: its logit times {found.gain:.3f}, {found.bias:+.3f}", flush=True)
+    checkpoint.save(out / WEIGHTS, net.state_dict(), facts)
+    return out / WEIGHTS
+
+
+if __name__ == "__main__":
+    main()
