@@ -21,12 +21,13 @@ from .channels import Channel, Closed, Latest, Lossless
 from .confidence import Evidence, find_method
 from .config import PostConfig, RunConfig
 from .crew import Crew
-from .errors import CalibrationError, SourceError, SourceTimeout
+from .errors import SourceError, SourceTimeout
 from .frames import Disparity, StereoFrame
 from .gate import Gate
 from .geometry import RectifiedRig
 from .matchers.base import Matcher, MatcherSpec
 from .mono import MonoNetwork, bgr
+from .plan import Inspector, Planned, Planner
 from .post import Post, mirrored
 from .sinks.base import FrameSink, Sink
 from .sources.base import Source, SourceStatus
@@ -34,21 +35,6 @@ from .status import Figures, State, Status
 from .timing import StageTimer
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How frames of one size become pairs on the working grid. rectify is None where they are on it already."""
-
-    rig: RectifiedRig
-    rectify: Callable[[StereoFrame], StereoFrame] | None = None
-
-
-Planner = Callable[[tuple[int, int], MatcherSpec], Plan]
-"""(frame size (width, height), matcher) -> Plan. Raises CalibrationError where the sizes do not go together."""
-
-Inspector = Callable[[StereoFrame], Sequence[str] | None]
-"""Looks at rectified frames until it has an opinion: None asks for another frame, a list of warnings ends it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +81,8 @@ class Pipeline:
         run = run or RunConfig()
         self.source = source
         self.lossless = not source.live if lossless is None else lossless
-        self._make_matcher, self._plan, self._inspect, self._make_mono = make_matcher, plan, inspect, make_mono
+        self._make_matcher, self._make_mono = make_matcher, make_mono
+        self._planned = Planned(plan, inspect, patient=not self.lossless)
         self._post = Post(post)
         self._method = None if post.confidence_from is None else find_method(post.confidence_from)
         self._max_frames, self._timeout_s = run.max_frames, timeout_s
@@ -110,8 +97,7 @@ class Pipeline:
         self._crew = Crew(on_failure=self._abort)
         self._gate = Gate()
         self._figures = Figures()
-        self._warnings: tuple[str, ...] = ()
-        self._capture_detail = self._plan_detail = ""
+        self._capture_detail = ""
 
     def _channel(self, capacity: int) -> Channel[Any]:
         return Lossless(capacity) if self.lossless else Latest()
@@ -183,7 +169,7 @@ class Pipeline:
         ages = figures.read_ages_ms()
         return Status(
             state=self._state(source),
-            detail=self._plan_detail or self._capture_detail or source.detail,
+            detail=self._planned.detail or self._capture_detail or source.detail,
             frames=figures.frames,
             fps=figures.rate.per_second,
             frame_age_ms=ages[-1] if ages else 0.0,
@@ -193,7 +179,7 @@ class Pipeline:
             stage_ms=figures.stage_ms(),
             skew_ms=figures.skew_ms,
             source=source,
-            warnings=self._warnings + ((note,) if (note := self._post.note) else ()),
+            warnings=self._planned.warnings + ((note,) if (note := self._post.note) else ()),
             matcher=f"{self._spec.name} ({self._spec.backend})" if self._spec else "",
             confidence=self._method.name if self._method else "learned",
         )
@@ -205,7 +191,7 @@ class Pipeline:
             return "ended"
         if self.paused:
             return "paused"
-        if self._plan_detail or self._capture_detail or source.state == "stale":
+        if self._planned.detail or self._capture_detail or source.state == "stale":
             return "stale"
         return "ok" if self._figures.frames else "starting"
 
@@ -254,49 +240,14 @@ class Pipeline:
         return True
 
     def _rectify_loop(self) -> None:
-        plan: Plan | None = None
-        planned: tuple[int, int] | None = None
         try:
             for frame, stage_ms in _drain(self._captured):
-                if frame.size != planned:
-                    fresh = self._replan(frame.size, first=plan is None)
-                    if fresh is None:
-                        continue
-                    plan, planned = fresh, frame.size
-                self._plan_detail = ""
-                assert plan is not None
-                timer = StageTimer(stage_ms)
-                if plan.rectify is not None:
-                    with timer.stage("rectify"):
-                        frame = plan.rectify(frame)
-                if self._inspect is not None:
-                    self._look(frame)
-                self._rectified.put((frame, plan.rig, timer.stage_ms))
+                assert self._spec is not None
+                found = self._planned.rectified(frame, self._spec, stage_ms)
+                if found is not None:
+                    self._rectified.put(found)
         finally:
             self._rectified.close()
-
-    def _replan(self, size: tuple[int, int], *, first: bool) -> Plan | None:
-        """The plan for a new frame size. A camera that comes back with frames that do not fit is waited for."""
-        assert self._spec is not None
-        try:
-            plan = self._plan(size, self._spec)
-        except CalibrationError as e:
-            if first or self.lossless:
-                raise
-            self._plan_detail = str(e)
-            return None
-        if not first:
-            log.warning("the frames are now %dx%d", *size)
-        return plan
-
-    def _look(self, frame: StereoFrame) -> None:
-        assert self._inspect is not None
-        opinion = self._inspect(frame)
-        if opinion is not None:
-            self._inspect = None
-            self._warnings += tuple(opinion)
-            for sentence in opinion:
-                log.warning("%s", sentence)
 
     def _match_loop(self) -> None:
         matcher = self._make_matcher()

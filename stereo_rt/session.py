@@ -22,7 +22,8 @@ from .matchers.base import MatcherSpec
 from .matchers.grid import content_size
 from .matchers.models import better_grid
 from .mono import MonoNetwork, open_mono
-from .pipeline import Pipeline, Plan
+from .pipeline import Pipeline
+from .plan import Plan
 from .sinks.base import FrameSink, Sink
 from .sources import open_source
 from .sources.base import Source

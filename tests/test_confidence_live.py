@@ -19,7 +19,8 @@ from stereo_rt.config import Config, MatchConfig, PostConfig, RunConfig, load
 from stereo_rt.errors import UsageError
 from stereo_rt.frames import DepthResult
 from stereo_rt.matchers import Matcher, create_matcher
-from stereo_rt.pipeline import Pipeline, Plan
+from stereo_rt.pipeline import Pipeline
+from stereo_rt.plan import Plan
 from stereo_rt.sources.synthetic import SyntheticCamera
 from stereo_rt.status import Status
 

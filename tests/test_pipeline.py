@@ -16,7 +16,8 @@ from stereo_rt.errors import CalibrationError, SourceError, SourceTimeout
 from stereo_rt.frames import DepthResult, Disparity, StereoFrame
 from stereo_rt.geometry import RectifiedRig
 from stereo_rt.matchers.base import MatcherSpec
-from stereo_rt.pipeline import Pipeline, Plan
+from stereo_rt.pipeline import Pipeline
+from stereo_rt.plan import Plan
 from stereo_rt.sources.base import SourceStatus
 from stereo_rt.sources.memory import MemorySource
 

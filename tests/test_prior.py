@@ -19,7 +19,8 @@ from stereo_rt.frames import Disparity, StereoFrame
 from stereo_rt.geometry import RectifiedRig
 from stereo_rt.matchers.base import MatcherSpec
 from stereo_rt.mono import MonoNetwork, open_mono
-from stereo_rt.pipeline import Pipeline, Plan
+from stereo_rt.pipeline import Pipeline
+from stereo_rt.plan import Plan
 from stereo_rt.post import Post
 from stereo_rt.post.prior import MIN_ANCHORS, fit, prior_of
 from stereo_rt.sources.synthetic import SyntheticCamera

@@ -39,7 +39,7 @@ from stereo_rt.geometry import RectifiedRig
 from stereo_rt.matchers.base import Matcher
 from stereo_rt.matchers.models import find_model, shipped_models
 from stereo_rt.matchers.onnx import OnnxMatcher
-from stereo_rt.pipeline import Plan
+from stereo_rt.plan import Plan
 from stereo_rt.sources.memory import MemorySource
 from stereo_rt.sources.synthetic import SyntheticCamera
 from stereo_rt.telemetry import Sampler, find_probes

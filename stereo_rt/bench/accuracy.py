@@ -13,7 +13,7 @@ from ..evaluation.datasets import Scene, find_scenes
 from ..evaluation.metrics import error_rates, mean_of
 from ..frames import Disparity, StereoFrame
 from ..geometry import RectifiedRig
-from ..pipeline import Plan
+from ..plan import Plan
 from ..sources.base import Source
 from ..sources.synthetic import SyntheticCamera
 from .report import AccuracyRow

@@ -11,7 +11,8 @@ import numpy as np
 from ..config import Config
 from ..frames import DepthResult
 from ..matchers.base import Matcher, MatcherSpec
-from ..pipeline import Pipeline, Plan
+from ..pipeline import Pipeline
+from ..plan import Plan
 from ..session import mono_maker
 from ..sources.base import Source
 from ..status import Status

@@ -15,7 +15,7 @@ from ..config import Config
 from ..frames import Disparity, StereoFrame
 from ..geometry import RectifiedRig
 from ..matchers.base import MatcherSpec
-from ..pipeline import Plan
+from ..plan import Plan
 from ..sources.memory import MemorySource
 from .loop import WARM_UP, run_loop
 from .report import Overhead

@@ -17,7 +17,7 @@ from ..errors import SourceError
 from ..frames import StereoFrame
 from ..matchers import create_matcher
 from ..matchers.base import Matcher, MatcherSpec
-from ..pipeline import Plan
+from ..plan import Plan
 from ..session import find_calibration, make_plan
 from ..sources import open_source
 from ..sources.memory import MemorySource

@@ -13,7 +13,7 @@ from ..frames import Disparity, StereoFrame
 from ..geometry import RectifiedRig
 from ..matchers import create_matcher
 from ..matchers.base import Matcher, MatcherSpec, NetworkTimer
-from ..pipeline import Plan
+from ..plan import Plan
 from ..post import Post
 from ..timing import timed_ms
 from .loop import WARM_UP
