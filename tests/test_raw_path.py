@@ -39,7 +39,7 @@ def test_depth_is_right_and_does_not_depend_on_the_size(backend: str) -> None:
     for size, judged in found.items():
         assert judged.depth_error < 0.02, (size, judged)
         assert judged.kept > 0.5, (size, judged)
-        assert judged.bad2_kept < judged.bad2_all * 2 / 3, (size, judged)  # the mask leaves out what is wrong
+        assert judged.bad2_kept < judged.bad2_all * 3 / 4, (size, judged)  # the mask leaves out what is wrong
     errors = [judged.depth_error for judged in found.values()]
     # Numbers that were not scaled with the image would be off by the ratio of the widths.
     assert max(errors) - min(errors) < 0.015, found

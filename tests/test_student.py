@@ -134,8 +134,7 @@ def test_the_sizes_keep_their_budgets() -> None:
         assert gmacs(Student(SIZES[size]).folded(), (320, 256)) * width * height / (320 * 256) <= budget
 
 
-def test_scaling_the_certainty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stereo_rt.nets.student.fill_hidden", lambda disparity, certainty, reach: (disparity, certainty))
+def test_scaling_the_certainty() -> None:
     net, images = made_up("s"), pair(96, 64)
     before = torch.logit(net(*images)[1].double())
     net.scale_certainty(2.0, -1.0)

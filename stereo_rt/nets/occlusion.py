@@ -15,8 +15,8 @@ BLOCK = 4
 """Columns that are looked at together first; the widths of maps are multiples of it."""
 NEAR_PX = 4
 UNSURE = -0.85
-"""A pixel so near to a hidden one whose certainty is below this (a confidence of 0.3) counts as hidden, too: matching is at
-its worst at the edge of a gap."""
+"""A pixel so near to a hidden one whose certainty is below this (a confidence of 0.3, if not scaled) counts as hidden, too:
+matching is at its worst at the edge of a gap."""
 FILLED = (0.65, 0.25, -0.3)
 """The certainty of a filled pixel: so much of that of the pixel where the value comes from, so much of its own, and a constant.
 Fitted on drawn scenes (608,000 filled pixels, 43 % of them right)."""

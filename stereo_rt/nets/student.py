@@ -32,17 +32,15 @@ BIN_PX = 2
 class StudentSize:
     """One row of the family.
 
-    grid: (width, height) of the input that it is meant for; the layers take any.
     encoder: channels at 1/2, 1/4, 1/8, 1/16. encoder_blocks: residual blocks at 1/4, 1/8, 1/16.
     groups8: correlation groups at 1/8. fine: channels of the descriptors behind the 2 px bins.
     context, context_blocks: channels and residual blocks of the aggregation at 1/8, 1/16, 1/32.
     head, head_blocks: the same at 1/4. guide: channels that steer the first upsampling.
     refine, refine_blocks: channels of the refinement at 1/2, and its residual blocks.
     window_bins: the expectation looks so many bins to either side of the most likely one.
-    max_disparity_px: a multiple of 8.
+    max_disparity_px: a multiple of 8. grid: (width, height) of the input that it is meant for; the layers take any.
     """
 
-    grid: tuple[int, int]
     encoder: tuple[int, int, int, int]
     encoder_blocks: tuple[int, int, int]
     groups8: int
@@ -56,10 +54,11 @@ class StudentSize:
     refine_blocks: int = 0
     window_bins: int = 4
     max_disparity_px: int = 192
+    grid: tuple[int, int] = (640, 480)
 
 
-_N = StudentSize((640, 480), (12, 24, 48, 64), (0, 1, 1), 2, 16, (64, 96, 112), (0, 1, 1), 32, 0, guide=16, refine=8)
-_S = StudentSize((640, 480), (16, 32, 64, 96), (1, 1, 1), 4, 24, (96, 128, 160), (1, 1, 1), 48, 1, guide=12, refine=16)
+_N = StudentSize((12, 24, 48, 64), (0, 1, 1), 2, 16, (64, 96, 112), (0, 1, 1), 32, 0, guide=16, refine=8)
+_S = StudentSize((16, 32, 64, 96), (1, 1, 1), 4, 24, (96, 128, 160), (1, 1, 1), 48, 1, guide=12, refine=16)
 SIZES = {"n": _N, "s": _S, "m": replace(_S, grid=(960, 736)), "l": replace(_S, grid=(1280, 960))}
 """From s on, the rows grow by their grids and share the layers, and so may share weights: a finer grid makes the same weights
 better (see the cards), wider layers would have to learn all anew."""
@@ -105,9 +104,8 @@ class Student(nn.Module):
         """What eyes cannot match is filled from behind; training looks at what predict says before that."""
         found = self.predict(left, right)
         assert found.certainty is not None
-        certainty = found.certainty * self.certainty_gain + self.certainty_bias
-        disparity, certainty = fill_hidden(found.disparity_px, certainty, self.max_disparity_px)
-        return disparity, torch.sigmoid(certainty)
+        disparity, certainty = fill_hidden(found.disparity_px, found.certainty, self.max_disparity_px)
+        return disparity, torch.sigmoid(certainty * self.certainty_gain + self.certainty_bias)
 
     def predict(self, left: Tensor, right: Tensor) -> Predictions:
         features = self.encoder(prepare(torch.cat([left, right])))
