@@ -32,17 +32,16 @@ def hidden_numpy(disparity: np.ndarray) -> np.ndarray:
 def fill_numpy(disparity: np.ndarray, certainty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Twin of fill_hidden on (H, W) maps."""
     hidden, filled, claims = hidden_numpy(disparity), disparity.copy(), certainty.copy()
+    hole = hidden.copy()
     for y, x in np.ndindex(disparity.shape):
         near = hidden[y, max(0, x - NEAR_PX) : x + NEAR_PX + 1].any()
-        hidden_or_edge = hidden[y, x] or (near and certainty[y, x] < UNSURE)
-        filled[y, x] = np.nan if hidden_or_edge else disparity[y, x]
-    for y, x in np.argwhere(np.isnan(filled)):
-        left, right = (np.flatnonzero(~np.isnan(part)) for part in (filled[y, :x], filled[y, x:]))
+        hole[y, x] |= near and certainty[y, x] < UNSURE
+    for y, x in np.argwhere(hole):
+        left, right = (np.flatnonzero(~part) for part in (hole[y, :x], hole[y, x:]))
         source = left[-1] if len(left) else x + right[0] if len(right) else x
         claims[y, x] = FILLED[0] * certainty[y, source] + FILLED[1] * certainty[y, x] + FILLED[2]
-        disparity = disparity.copy()
-        disparity[y, x] = filled[y, source] if source != x else disparity[y, x]
-    return disparity, claims
+        filled[y, x] = disparity[y, source]
+    return filled, claims
 
 
 def ragged(seed: int, rows: int = 40, width: int = 96) -> tuple[torch.Tensor, torch.Tensor]:

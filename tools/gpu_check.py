@@ -2,10 +2,10 @@
 
     python tools/gpu_check.py [-o engines/reports] [--flavour tensorrt|tensorrt_rtx] [--frames 600] [NETWORK|FILE.onnx ...]
 
-Without networks: the shipped ones and student_m, with random weights when it is not shipped. Engines are kept under
-$STEREO_RT_HOME. Times of the network are CUDA events around it, after a warm-up, images in rotation, medians of --frames
-runs; rates are of the whole loop (rectified pairs from memory to masked depth). Torch with CUDA runs beside it where it is
-installed. Where there is no GPU, the engines that can be built ahead of time are built, and it says what was left out.
+Without networks: the shipped ones. Engines are kept under $STEREO_RT_HOME. Times of the network are CUDA events around it,
+after a warm-up, images in rotation, medians of --frames runs; rates are of the whole loop (rectified pairs from memory to
+masked depth). Torch with CUDA runs beside it where it is installed. Where there is no GPU, the engines that can be built ahead
+of time are built, and it says what was left out.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ from stereo_rt.sources.synthetic import SyntheticCamera
 from stereo_rt.telemetry import Sampler, find_probes
 from stereo_rt.timing import timed_ms
 
-SPEED_ONLY = "student_m"
 PAIRS = 8
 WARM_UP = 30
 
@@ -60,7 +59,7 @@ def main() -> None:
         sys.exit("there is neither an NVIDIA GPU here nor TensorRT, so nothing can be checked; see: stereo-rt doctor")
     flavour = load(arguments.flavour or names[0 if gpu else -1]) if names else None
     say(f"{flavour or 'no TensorRT'} on {gpu or 'a machine without GPU: engines are built ahead of time, and none is run'}")
-    networks = arguments.networks or default_networks()
+    networks = arguments.networks or list(shipped_models())
     with Sampler(find_probes()) as sampler:
         found = [check(name, flavour, gpu, arguments.frames) for name in networks]
     report = {
@@ -84,23 +83,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--flavour", choices=("tensorrt", "tensorrt_rtx"))
     parser.add_argument("--frames", type=int, default=600)
     return parser.parse_args()
-
-
-def default_networks() -> list[str]:
-    shipped = list(shipped_models())
-    return shipped if SPEED_ONLY in shipped else [*shipped, str(random_weights(SPEED_ONLY))]
-
-
-def random_weights(name: str) -> Path:
-    """A network that knows nothing, exported once: its speed is that of the trained one."""
-    from stereo_rt.engine.export import export_checked
-    from stereo_rt.engine.origin import made_up
-
-    file = paths.home() / f"{name}_random.onnx"
-    if not file.is_file():
-        origin = made_up(name)
-        export_checked(origin.net, file, (640, 480), origin.facts, trained=False)
-    return file
 
 
 def check(name: str, flavour: Flavour | None, gpu: Gpu | None, frames: int) -> dict[str, Any]:

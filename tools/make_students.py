@@ -15,11 +15,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: waiting threads starve the ones that draw scenes
 
+from torch import Tensor
+
+from stereo_rt.cli.training import deadline_in
 from stereo_rt.engine.export import export_checked
 from stereo_rt.engine.origin import open_origin
 from stereo_rt.errors import StereoError
@@ -55,8 +58,8 @@ def main() -> None:
     try:
         recipe = load_recipe(a.recipe, a.set, {"scenes.textures": a.textures and a.textures.resolve()})
         with crew(a.device) as mates:
-            facts = trained(recipe, a.out / "run", mates, a.minutes)
-            weights = calibrated(recipe, facts, a.out, mates, a.batches)
+            average, facts = trained(recipe, a.out / "run", mates, a.minutes)
+            weights = calibrated(recipe, average, facts, a.out, mates, a.batches)
         for name in names:
             origin = open_origin(str(weights), shipped[name]["student_size"])
             width, height = (int(side) for side in shipped[name]["input_size"].split("x"))
@@ -66,22 +69,22 @@ def main() -> None:
         raise SystemExit(str(e)) from None
 
 
-def trained(recipe: Recipe, run: Path, mates: Crew, minutes: float | None) -> dict:
-    """Train to the recipe's last step, or stop the program there where time is up. Returns the run's facts."""
-    deadline = float("inf") if minutes is None else time.monotonic() + 60 * minutes
-    signum = run_training(recipe, Plan(run, (run / RECIPE).is_file(), deadline), mates, lambda line: print(line, flush=True))
-    facts = checkpoint.load(run / checkpoint.AVERAGE)[1]
+def trained(recipe: Recipe, run: Path, mates: Crew, minutes: float | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Train to the recipe's last step, or end the program where time is up. Returns averaged weights and the run's facts."""
+    plan = Plan(run, (run / RECIPE).is_file(), deadline_in(minutes))
+    signum = run_training(recipe, plan, mates, lambda line: print(line, flush=True))
+    average, facts = checkpoint.load(run / checkpoint.AVERAGE)
     if signum is not None or facts["step"] < recipe.steps:
         sys.exit(0 if signum is None else 128 + signum)
-    return facts
+    return average, facts
 
 
-def calibrated(recipe: Recipe, facts: dict, out: Path, mates: Crew, batches: int) -> Path:
+def calibrated(recipe: Recipe, average: dict[str, Tensor], facts: dict[str, Any], out: Path, mates: Crew, batches: int) -> Path:
     """The averaged weights with a confidence fitted on steps of the stream that training never came to."""
     net = build(recipe.network)
     if not isinstance(net, Student):
         raise SystemExit(f"{recipe.network} is no student; export its run with: stereo-rt export {out / 'run'}")
-    net.load_state_dict(checkpoint.load(out / "run" / checkpoint.AVERAGE)[0])
+    net.load_state_dict(average)
     found = calibrate(net.to(mates.device).eval(), build_stream(recipe, mates), recipe.steps, batches)
     print(f"confidence: its logit times {found.gain:.3f}, {found.bias:+.3f}", flush=True)
     checkpoint.save(out / WEIGHTS, net.state_dict(), facts)
