@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 from stereo_rt.errors import ConfigError  # noqa: E402
 from stereo_rt.training import preview  # noqa: E402
-from stereo_rt.training.crops import Crop, cut, draw_crop  # noqa: E402
+from stereo_rt.training.crops import Crop, Zoom, cut, draw_crop  # noqa: E402
 from stereo_rt.training.scenes import stream as streams  # noqa: E402
 from stereo_rt.training.scenes.layout import Layout, covered, sample_layout  # noqa: E402
 from stereo_rt.training.scenes.materials import LEAST_CONTRAST, LEAST_DEVIATION, MOST_CONTRAST  # noqa: E402
@@ -268,15 +268,27 @@ def few_textures(monkeypatch: pytest.MonkeyPatch) -> None:
 SMALL = {"size": (64, 48), "batch": 3, "pool": 4, "fresh": 2, "max_disparity_px": 32}
 
 
-def test_a_step_is_the_same_walked_to_or_jumped_to(few_textures: None) -> None:
-    walking, jumping = SceneStream(**SMALL, seed=9), SceneStream(**SMALL, seed=9)
+@pytest.mark.parametrize("fresh", [2, 0.5])
+def test_a_step_is_the_same_walked_to_or_jumped_to(few_textures: None, fresh: float) -> None:
+    walking, jumping, anew = (SceneStream(**SMALL | {"fresh": fresh}, seed=9) for _ in range(3))
     for step in range(4):
         walked = walking.batch(step)
     jumped = jumping.batch(3)
-    again = walking.batch(0), SceneStream(**SMALL, seed=9).batch(0)
+    again = walking.batch(0), anew.batch(0)
     for one, other in ((walked, jumped), again):
         for name in ("left", "right", "disparity_px", "occluded"):
             assert torch.equal(getattr(one, name).nan_to_num(-1), getattr(other, name).nan_to_num(-1)), name
+
+
+def test_fewer_than_one_fresh_scene_a_step(few_textures: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    monkeypatch.setattr(streams, "sample_layout", lambda seed, k, *rest: drawn.append(k) or sample_layout(seed, k, *rest))
+    stream = SceneStream(**SMALL | {"fresh": 0.25}, seed=9)
+    threads = torch.get_num_threads()
+    for step in range(8):
+        stream.batch(step)
+    assert drawn == [0, 1, 2, 3, 4]  # the pool of four, and another one at the fourth step
+    assert torch.get_num_threads() == threads
 
 
 def test_what_a_batch_is(few_textures: None) -> None:
@@ -328,6 +340,13 @@ def test_the_preview_is_one_picture(few_textures: None, tmp_path: Path) -> None:
     hidden = SceneStream(**SMALL, seed=1).batch(0).occluded[0].numpy()
     assert np.array_equal(first[:, -64:, 0] > 127, hidden)
     assert [p.name for p in path.parent.iterdir()] == ["sheet.png"]
+
+
+def test_the_zoom_bounds_what_crops_are_resized_by() -> None:
+    chance = torch.Generator().manual_seed(3)
+    widths = [draw_crop(chance, (2000, 1000), (200, 100), Zoom(1.0, 2.0, unscaled=0.5)).width for _ in range(200)]
+    assert 0.35 < np.mean([width == 200 for width in widths]) < 0.65
+    assert 100 <= min(widths) < 110 and max(widths) == 200
 
 
 @settings(max_examples=30, derandomize=True)

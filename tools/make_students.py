@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: waiting threads starve the ones that draw scenes
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # before torch; see quiet_threads
 
 from torch import Tensor
 

@@ -18,7 +18,9 @@ def prepare(rgb: Tensor) -> Tensor:
 
 
 def _box(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x, 9, 1, 4, count_include_pad=False)
+    """Means of 9 x 9 pixels, of those that exist: along the rows, then along the columns, which takes half the time."""
+    x = F.avg_pool2d(x, (1, 9), 1, (0, 4), count_include_pad=False)
+    return F.avg_pool2d(x, (9, 1), 1, (4, 0), count_include_pad=False)
 
 
 def correlate(descriptors: Tensor, bins: int, groups: int, pooled: int = 1) -> Tensor:

@@ -8,12 +8,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SCALES = (0.75, 1.4)
 STRETCH = 0.12
-UNSCALED = 0.4  # of the crops keep the pixels as they are
 UPSIDE_DOWN = 0.3
 EXCHANGED = 0.5
 SMOOTH_PX = 1.0
+
+
+@dataclass(frozen=True)
+class Zoom:
+    """How much smaller (least) to larger (most) crops become than they were; the share `unscaled` keep their pixels."""
+
+    least: float = 0.75
+    most: float = 1.4
+    unscaled: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -28,12 +35,13 @@ class Crop:
     channels: tuple[int, ...]
 
 
-def draw_crop(generator: torch.Generator, source: tuple[int, int], size: tuple[int, int]) -> Crop:
+def draw_crop(generator: torch.Generator, source: tuple[int, int], size: tuple[int, int], zoom: Zoom | None = None) -> Crop:
     """A random window of a pair of size source for crops of size, both (width, height); a CPU generator decides."""
     draw = torch.rand(7, generator=generator).tolist()
-    scale = SCALES[0] * (SCALES[1] / SCALES[0]) ** draw[0]
+    zoom = zoom or Zoom()
+    scale = zoom.least * (zoom.most / zoom.least) ** draw[0]
     stretch = 1 + STRETCH * (2 * draw[1] - 1)
-    width, height = size if draw[2] < UNSCALED else (round(size[0] / scale), round(size[1] / scale * stretch))
+    width, height = size if draw[2] < zoom.unscaled else (round(size[0] / scale), round(size[1] / scale * stretch))
     width, height = min(width, source[0]), min(height, source[1])
     x, y = int(draw[3] * (source[0] - width + 1)), int(draw[4] * (source[1] - height + 1))
     channels = tuple(torch.randperm(3, generator=generator).tolist())

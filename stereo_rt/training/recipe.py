@@ -64,18 +64,23 @@ class LossRecipe(Section):
 
 
 class SceneRecipe(Section):
-    """Drawn scenes: how many are held, how many of them are new each step (0: always the same), and photographs for their
-    surfaces."""
+    """Drawn scenes: how many are held, how many of them are new each step (0.25: one every fourth; 0: always the same), and
+    photographs for their surfaces. scales: how much smaller to larger crops are shown than drawn, but for the share
+    `unscaled` of them."""
 
     pool: Count = 256
-    fresh: Annotated[int, Field(ge=0)] = 1
+    fresh: Weight = 1.0
+    scales: tuple[Positive, Positive] = (0.75, 1.4)
+    unscaled: Fraction = 0.4
     max_disparity_px: Annotated[float, Field(ge=16)] = 192.0
     textures: Path | None = None
 
     @model_validator(mode="after")
     def _pool_holds_the_fresh(self) -> SceneRecipe:
         if self.fresh > self.pool:
-            raise ValueError(f"the pool of {self.pool} cannot hold {self.fresh} fresh scenes")
+            raise ValueError(f"the pool of {self.pool} cannot hold {self.fresh:g} fresh scenes")
+        if self.scales[0] > self.scales[1]:
+            raise ValueError(f"scales go from the smallest to the largest, not from {self.scales[0]:g} to {self.scales[1]:g}")
         return self
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import ConfigError
 from .batch import Stream
 from .chance import mixed_seed
+from .crops import Zoom
 from .datasets import open_dataset
 from .datasets.stream import DatasetStream
 from .mixture import MixedStream
@@ -28,7 +29,8 @@ def build_stream(recipe: Recipe, crew: Crew) -> Stream:
     if not recipe.data.folders or recipe.data.share < 1:
         scenes = recipe.scenes
         seed = mixed_seed(recipe.seed, crew.rank)
-        streams.append(SceneStream(size, batch, seed, crew.device, scenes.pool, scenes.fresh, scenes.textures, limit))
+        zoom = Zoom(*scenes.scales, scenes.unscaled)
+        streams.append(SceneStream(size, batch, seed, crew.device, scenes.pool, scenes.fresh, scenes.textures, limit, zoom))
         weights.append(1 - recipe.data.share if recipe.data.folders else 1.0)
     for i, folder in enumerate(recipe.data.folders):
         seed = mixed_seed(recipe.seed, crew.rank, i + 1)
