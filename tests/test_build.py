@@ -26,6 +26,7 @@ from stereo_rt.engine.flavour import Flavour, load  # noqa: E402
 from stereo_rt.engine.gate import Run, onnx_run  # noqa: E402
 from stereo_rt.engine.gpu import Gpu, find_gpu  # noqa: E402
 from stereo_rt.errors import CheckFailed, ModelError, OutputError, StereoError, UsageError  # noqa: E402
+from stereo_rt.matchers.grid import grid_size  # noqa: E402
 from stereo_rt.matchers.models import ModelFile, find_model, shipped_models  # noqa: E402
 
 AMPERE, ADA, BLACKWELL = "8.6", "8.9", "12.0"
@@ -74,7 +75,7 @@ def test_every_shipped_network_builds_for_ampere_ada_and_blackwell(name: str, rt
     assert not side.layers.plugins, "plain layers only: nothing has to be installed beside TensorRT"
     assert not side.layers.single_matrix, "convolutions and matrix products are all in FP16"
     assert side.layers.fp16 > 50 and any(island.startswith("REDUCE") for island in side.layers.islands)
-    width, height = (int(n) for n in str(shipped_models()[name]["input_size"]).split("x"))
+    width, height = grid_size(shipped_models()[name]["input_size"])
     assert [(t.name, t.shape, t.dtype) for t in side.inputs] == [
         (eye, (1, height, width, 3), "uint8") for eye in ("left", "right")
     ]

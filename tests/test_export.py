@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from stereo_rt.cli import app as cli  # noqa: E402
 from stereo_rt.engine import parity  # noqa: E402
 from stereo_rt.engine.export import export_checked, export_onnx  # noqa: E402
-from stereo_rt.engine.origin import open_origin  # noqa: E402
+from stereo_rt.engine.origin import made_up, open_origin  # noqa: E402
 from stereo_rt.engine.precision import CARRY, MATRIX, half_nodes, to_mixed  # noqa: E402
 from stereo_rt.errors import CheckFailed, ModelError, StereoError, UsageError  # noqa: E402
 from stereo_rt.nets.student import SIZES, Student  # noqa: E402
@@ -199,6 +199,10 @@ def test_a_file_that_answers_differently_replaces_nothing(tmp_path: Path, shippe
         export_checked(Fickle(), file, GRID, {})
     assert failed.value.exit_code == 3
     assert file.read_bytes() == b"the one before" and [f.name for f in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_a_network_is_made_for_the_grid_of_its_row() -> None:
+    assert made_up("student_n").size == (640, 480) and made_up("student_m").size == (960, 736)
 
 
 def test_random_weights_to_measure_speed(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from hypothesis.extra import numpy as hnp
 from stereo_rt.config import PostConfig
 from stereo_rt.frames import DepthResult, Disparity, StereoFrame
 from stereo_rt.geometry import RectifiedRig
+from stereo_rt.holes import fill_rows
 from stereo_rt.post import Post
 from stereo_rt.post.cloud import cloud_of
-from stereo_rt.post.fill import fill_rows
 
 SHAPE = (6, 9)
 RIG = RectifiedRig(SHAPE[1], SHAPE[0], 100.0, 4.0, 2.5, 0.1)

@@ -19,6 +19,7 @@ from stereo_rt.atomic import write_bytes
 from stereo_rt.engine.export import NORMALISATION, export_checked
 from stereo_rt.engine.origin import open_origin
 from stereo_rt.errors import StereoError
+from stereo_rt.matchers.grid import grid_size
 from stereo_rt.matchers.models import TABLE
 from stereo_rt.nets.cost import gmacs, parameters
 from stereo_rt.nets.student import SIZES
@@ -29,12 +30,12 @@ def main() -> None:
     parser.add_argument("run")
     parser.add_argument("name")
     parser.add_argument("--student-size", choices=SIZES, help="bare weights need it; a training run says it itself")
-    parser.add_argument("--size", default="640x480")
+    parser.add_argument("--size", help="WxH; that of the row without it")
     parser.add_argument("--recipe", help="one line for the file's metadata and models.yaml; the old one is kept without it")
     parser.add_argument("--version", type=int, help="the old one plus one without it")
     a = parser.parse_args()
-    width, height = (int(n) for n in a.size.split("x"))
     origin = open_origin(a.run, a.student_size)
+    size = grid_size(a.size) if a.size else origin.size
 
     table_file = paths.engines() / TABLE
     text = table_file.read_text(encoding="utf-8")
@@ -50,18 +51,18 @@ def main() -> None:
     target = paths.engines() / facts["file"]
     metadata = {"name": a.name} | {key: str(value) for key, value in facts.items() if key != "file"}
     try:
-        export_checked(origin.net, target, (width, height), metadata, say=print)
+        export_checked(origin.net, target, size, metadata, say=print)
     except StereoError as e:
         raise SystemExit(str(e)) from None
     entry.update(
         facts,
-        input_size=f"{width}x{height}",
+        input_size="{}x{}".format(*size),
         max_disparity_px=origin.net.max_disparity_px,
         normalisation=NORMALISATION,
         sha256=hashlib.sha256(target.read_bytes()).hexdigest(),
         outputs=["disparity", "confidence"],
         parameters=parameters(origin.net),
-        gmacs=round(gmacs(origin.net, (width, height)), 1),
+        gmacs=round(gmacs(origin.net, size), 1),
     )
     write_bytes(table_file, (comments + yaml.safe_dump(table, sort_keys=False, width=110)).encode())
     print(f"{target}: now run stereo-rt eval, and edit the scores in {TABLE}")

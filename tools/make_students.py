@@ -26,6 +26,7 @@ from stereo_rt.cli.training import deadline_in
 from stereo_rt.engine.export import export_checked
 from stereo_rt.engine.origin import open_origin
 from stereo_rt.errors import StereoError
+from stereo_rt.matchers.grid import grid_size
 from stereo_rt.matchers.models import shipped_models
 from stereo_rt.nets import build
 from stereo_rt.nets.student import Student
@@ -62,9 +63,9 @@ def main() -> None:
             weights = calibrated(recipe, average, facts, a.out, mates, a.batches)
         for name in names:
             origin = open_origin(str(weights), shipped[name]["student_size"])
-            width, height = (int(side) for side in shipped[name]["input_size"].split("x"))
+            size = grid_size(shipped[name]["input_size"])
             print(f"{a.out / name}.onnx", flush=True)
-            export_checked(origin.net, a.out / f"{name}.onnx", (width, height), origin.facts | {"name": name}, say=print)
+            export_checked(origin.net, a.out / f"{name}.onnx", size, origin.facts | {"name": name}, say=print)
     except StereoError as e:
         raise SystemExit(str(e)) from None
 

@@ -26,9 +26,9 @@ from stereo_rt.errors import StereoError
 from stereo_rt.evaluation.datasets import find_scenes
 from stereo_rt.evaluation.filling import FillingStudy, MonoMap, filling_table
 from stereo_rt.evaluation.report import evaluate
+from stereo_rt.holes import fill_rows
 from stereo_rt.matchers import create_matcher
 from stereo_rt.mono import open_mono
-from stereo_rt.post.fill import fill_rows
 from stereo_rt.sinks.files import write_pfm
 
 

@@ -11,8 +11,6 @@ import typer
 
 from ..errors import MissingExtra, UsageError
 
-DEFAULT_SIZE = (640, 480)
-
 
 class Precision(str, Enum):
     fp32 = "fp32"
@@ -24,7 +22,9 @@ def export(
         str, typer.Argument(metavar="NAME|FILE|DIR", help="Shipped network, .onnx or .safetensors, or a run's folder.")
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE.onnx", help="File to write.")],
-    size: Annotated[str | None, typer.Option("--size", metavar="WxH", help="Input size; multiples of 32.")] = None,
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="WxH", help="Input size, multiples of 32; else its own.")
+    ] = None,
     precision: Annotated[Precision, typer.Option("--precision", help="fp16 keeps what needs it in FP32.")] = Precision.fp32,
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="An untrained network of that name, to measure its speed.")
@@ -42,7 +42,7 @@ def export(
     from ..engine.origin import made_up, open_origin
 
     origin = made_up(what) if random_weights else open_origin(what, student_size)
-    grid = wanted or origin.size or DEFAULT_SIZE
+    grid = wanted or origin.size
     try:
         export_checked(origin.net, out, grid, origin.facts, precision.value, trained=not random_weights, say=typer.echo)
     except ValueError as e:

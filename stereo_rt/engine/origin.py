@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelError
+from ..matchers.grid import grid_size
 from ..matchers.models import find_model, shipped_models
 from ..nets import NAMES, build
 from ..nets.student import SIZES
@@ -27,12 +28,12 @@ class Origin:
     """net: folded, on the CPU, in eval mode. facts: name, version, recipe and what network it is, for the file's
     metadata.
 
-    size: (width, height) that it was made for; None when nobody said.
+    size: (width, height) that it was made for.
     """
 
     net: nn.Module
     facts: dict[str, str]
-    size: tuple[int, int] | None = None
+    size: tuple[int, int]
 
 
 def open_origin(what: str, student_size: str | None = None) -> Origin:
@@ -49,9 +50,8 @@ def open_origin(what: str, student_size: str | None = None) -> Origin:
         raise ModelError(f"{what} is not shipped: train it with stereo-rt train {what}, or add --random-weights to measure it")
     model = find_model(what)
     net, metadata = load_network(model.path)
-    width, height = (int(n) for n in metadata["input_size"].split("x"))
     facts = {"name": metadata.get("name", model.name)} | identity(network_of(metadata))
-    return Origin(net, facts | {key: metadata[key] for key in KEPT if key in metadata}, (width, height))
+    return Origin(net, facts | {key: metadata[key] for key in KEPT if key in metadata}, grid_size(metadata["input_size"]))
 
 
 def made_up(name: str, seed: int = 0) -> Origin:
@@ -62,7 +62,7 @@ def made_up(name: str, seed: int = 0) -> Origin:
         if isinstance(module, nn.BatchNorm2d):  # fresh ones are all alike, and exporting would make one weight of them
             nn.init.uniform_(module.bias, -0.1, 0.1)
     facts = {"name": name, "version": "0", "recipe": "random weights, to measure speed"}
-    return Origin(net.folded().requires_grad_(False), facts | identity(name))
+    return Origin(net.folded().requires_grad_(False), facts | identity(name), net.grid)
 
 
 def _from_weights(file: Path, name: str, student_size: str | None) -> Origin:
@@ -83,4 +83,5 @@ def _from_weights(file: Path, name: str, student_size: str | None) -> Origin:
     except RuntimeError:
         raise ModelError(f"{file}: its weights do not fit {network}; choose another network with --student-size") from None
     recipe = f"stereo-rt train: {network}, {made.get('samples', '?')} samples, seed {made.get('seed', '?')}" if made else ""
-    return Origin(net.folded().requires_grad_(False), {"name": name, "version": "1", "recipe": recipe} | identity(network))
+    facts = {"name": name, "version": "1", "recipe": recipe} | identity(network)
+    return Origin(net.folded().requires_grad_(False), facts, net.grid)

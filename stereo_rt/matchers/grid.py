@@ -18,6 +18,12 @@ STEP_PX = 1.0
 """Interpolated disparities stay within this of the nearest sample (network pixels); beyond it the sample itself is taken."""
 
 
+def grid_size(text: str) -> tuple[int, int]:
+    """(width, height) of what the table of networks and their metadata write as "640x480"."""
+    width, height = text.split("x")
+    return int(width), int(height)
+
+
 def content_size(frame_size: tuple[int, int], network_size: tuple[int, int]) -> tuple[int, int]:
     """(width, height) that a frame takes inside the network's grid: the largest that fits and keeps the aspect.
 

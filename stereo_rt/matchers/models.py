@@ -13,7 +13,7 @@ import yaml
 from .. import paths
 from ..digest import sha256_of
 from ..errors import ModelError
-from .grid import content_size
+from .grid import content_size, grid_size
 
 TABLE = "models.yaml"
 WASTEFUL = 1.5
@@ -91,7 +91,7 @@ def better_grid(model: str, frame_size: tuple[int, int]) -> str | None:
 
 def _used(input_size: str, frame_size: tuple[int, int]) -> float:
     """Which share of a network's grid such frames fill."""
-    width, height = (int(n) for n in input_size.split("x"))
+    width, height = grid_size(input_size)
     inside = content_size(frame_size, (width, height))
     return inside[0] * inside[1] / (width * height)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..config import MatchConfig, SgbmConfig
 from ..frames import Disparity
-from ..post.fill import fill_rows
+from ..holes import fill_rows
 from .base import MatcherSpec
 
 MODES = {

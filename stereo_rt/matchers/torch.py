@@ -11,7 +11,7 @@ from ..errors import MissingExtra, ModelError
 from ..frames import Disparity
 from .base import MatcherSpec
 from .cores import usable_cores
-from .grid import Grid
+from .grid import Grid, grid_size
 from .models import find_model
 from .tensors import clean_outputs
 
@@ -103,6 +103,6 @@ class TorchMatcher(NetMatcher):
         device = choose_device(match.device)
         if device.type == "cpu":
             torch.set_num_threads(match.threads or usable_cores())
-        sides = (int(n) * scale for n in metadata["input_size"].split("x"))
-        width, height = (round(side / net.multiple_px) * net.multiple_px for side in sides)
+        sides = grid_size(metadata["input_size"])
+        width, height = (round(side * scale / net.multiple_px) * net.multiple_px for side in sides)
         super().__init__(net.to(device), (width, height), device, model.name, model.sha256)

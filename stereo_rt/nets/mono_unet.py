@@ -32,6 +32,7 @@ class MonoUNet(nn.Module):
     depth: larger is nearer; scale and shift are unknown."""
 
     multiple_px = 32
+    grid = (640, 480)
     inputs, outputs = ("image",), ("inverse_depth",)
 
     def __init__(self) -> None:

@@ -77,7 +77,7 @@ class Student(nn.Module):
 
     def __init__(self, size: StudentSize) -> None:
         super().__init__()
-        self.size, self.max_disparity_px = size, size.max_disparity_px
+        self.size, self.grid, self.max_disparity_px = size, size.grid, size.max_disparity_px
         c2, c4, _, _ = size.encoder
         bins = size.max_disparity_px // BIN_PX
         self.encoder = Encoder(size)

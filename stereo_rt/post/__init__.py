@@ -9,7 +9,8 @@ import numpy as np
 from ..config import PostConfig
 from ..frames import DepthResult, Disparity, StereoFrame
 from ..geometry import RectifiedRig
-from . import fill, leftright, mask, speckle
+from ..holes import fill_rows
+from . import leftright, mask, speckle
 from .leftright import mirrored
 from .prior import Prior, prior_of
 from .temporal import Smoother
@@ -74,7 +75,7 @@ class Post:
     def _values(self, disparity_px: np.ndarray, kept: np.ndarray, mono: np.ndarray | None, config: PostConfig) -> np.ndarray:
         """What to fill with, (H, W) px, NaN where nothing is known."""
         if config.fill == "rows":
-            return fill.fill_rows(disparity_px, kept)
+            return fill_rows(disparity_px, kept)
         found = (
             prior_of(mono, disparity_px, kept) if mono is not None else Prior(None, "there is no monocular map of this frame")
         )

@@ -14,9 +14,6 @@ from ..evaluation.report import evaluate
 from ..matchers.torch import NetMatcher
 from ..nets.predictions import StereoNet
 
-SIZE = (640, 480)
-"""(width, height) that networks are exported for unless told otherwise."""
-
 Judge = Callable[[nn.Module], dict[str, float]]
 """A network in eval mode -> its figures by name."""
 
@@ -26,7 +23,8 @@ def judge_on(dataset: Path, device: torch.device) -> Judge:
     scenes = find_scenes(dataset)
 
     def judge(net: nn.Module) -> dict[str, float]:
-        mean = evaluate(NetMatcher(cast(StereoNet, net), SIZE, device, "in training"), scenes)["mean"]
+        stereo = cast(StereoNet, net)
+        mean = evaluate(NetMatcher(stereo, stereo.grid, device, "in training"), scenes)["mean"]
         noc, confidence = mean["noc"] or {}, mean["confidence"] or {}
         figures = {name: mean["all"].get(name) for name in ("epe", "bad1", "bad2", "bad3")}
         figures |= {"bad1_noc": noc.get("bad1"), "bad2_noc": noc.get("bad2"), "ause": confidence.get("ause")}
