@@ -13,7 +13,7 @@ pytest.importorskip("onnx")
 
 import onnxruntime as ort  # noqa: E402
 
-from stereo_rt.nets.occlusion import FILLED, NEAR_PX, UNSURE, fill_hidden, hidden_pixels, running_max  # noqa: E402
+from stereo_rt.nets.occlusion import FILLED, NEAR_PX, SURE, UNSURE, fill_hidden, hidden_pixels, running_max  # noqa: E402
 
 REACH = 64
 
@@ -39,6 +39,8 @@ def fill_numpy(disparity: np.ndarray, certainty: np.ndarray) -> tuple[np.ndarray
     for y, x in np.argwhere(hole):
         left, right = (np.flatnonzero(~part) for part in (hole[y, :x], hole[y, x:]))
         source = left[-1] if len(left) else x + right[0] if len(right) else x
+        if disparity[y, source] > disparity[y, x] and certainty[y, x] > SURE:
+            continue
         claims[y, x] = FILLED[0] * certainty[y, source] + FILLED[1] * certainty[y, x] + FILLED[2]
         filled[y, x] = disparity[y, source]
     return filled, claims
@@ -98,6 +100,20 @@ def test_behind_a_box_the_background_goes_on() -> None:
     assert torch.equal(filled, truth)
     assert claims[..., 60:70].allclose(torch.tensor(FILLED[2]))
     assert claims[..., 90:110].eq(0).all()
+
+
+def test_between_the_bars_of_a_fence_the_wall_stays_where_it_is_sure() -> None:
+    """Bars of 4 px (40 px) every 16 px before a wall (10 px): each gap is seen through another one by the right eye, though
+    the order says it is covered."""
+    fence = torch.full((1, 1, 8, 160), 10.0)
+    for x in range(8, 160, 16):
+        fence[..., x : x + 4] = 40.0
+    certainty = torch.where(fence > 20, 2.0, 1.0)
+    inner = slice(64, 128)
+    assert hidden_pixels(fence, REACH)[..., inner][fence[..., inner] < 20].all()
+    assert torch.equal(fill_hidden(fence, certainty, REACH)[0][..., inner], fence[..., inner])
+    unsure = fill_hidden(fence, certainty - 2.5, REACH)[0][..., inner]
+    assert (unsure > 20).all()
 
 
 def test_what_is_plainly_seen_stays() -> None:

@@ -146,7 +146,10 @@ def test_a_table_survives_a_cut_and_forgets_what_will_be_written_again(tmp_path:
     assert read_rows(file) == table.rows or np.allclose(
         [r["loss"] for r in read_rows(file)], [1 / s for s in range(1, 6)], rtol=1e-5
     )
-    file.write_bytes(file.read_bytes()[:-3])
+    whole = file.read_bytes()
+    file.write_bytes(whole + b"step,loss\n7\n8,9,10\n")
+    assert [row["step"] for row in read_rows(file)] == [1, 2, 3, 4, 5]
+    file.write_bytes(whole[:-3])
     assert [row["step"] for row in read_rows(file)] == [1, 2, 3, 4]
     again = Table(file, 3)
     again.add({"step": 4, "loss": 9.0})

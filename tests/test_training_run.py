@@ -215,6 +215,30 @@ def test_the_folder_of_another_run_is_not_touched(whole: Path, tmp_path: Path) -
     assert {file.name: file.read_bytes() for file in whole.iterdir()} == before and not (tmp_path / "nothing").exists()
 
 
+class Meddling(TinyStream):
+    """While the run is under way, somebody begins the same one beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder, self.said = folder, ""
+
+    def batch(self, step: int) -> Batch:
+        if step == 9:
+            with pytest.raises(OutputError) as refused:
+                begin(self.folder, resume=True).run()
+            self.said = str(refused.value)
+        return super().batch(step)
+
+
+def test_two_trainings_do_not_share_a_folder(whole: Path, tmp_path: Path) -> None:
+    stream = Meddling(tmp_path / "run")
+    assert begin(stream.folder, stream=stream).run() is Ended.DONE
+    assert "another training is writing there; wait for its end" in stream.said
+    assert [row["step"] for row in read_rows(stream.folder / "curves.csv")] == [
+        row["step"] for row in read_rows(whole / "curves.csv")
+    ]
+
+
 def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
     begin(tmp_path / "run").run(0.0)
     file = tmp_path / "run" / checkpoint.CHECKPOINT

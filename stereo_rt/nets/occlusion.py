@@ -17,6 +17,9 @@ NEAR_PX = 4
 UNSURE = -0.85
 """A pixel so near to a hidden one whose certainty is below this (a confidence of 0.3, if not scaled) counts as hidden, too:
 matching is at its worst at the edge of a gap."""
+SURE = 0.0
+"""A pixel whose certainty is above this is not brought nearer: between the bars of a fence the order does not hold, and what is
+left of the gap is a bar."""
 FILLED = (0.65, 0.25, -0.3)
 """The certainty of a filled pixel: so much of that of the pixel where the value comes from, so much of its own, and a constant.
 Fitted on drawn scenes (608,000 filled pixels, 43 % of them right)."""
@@ -27,7 +30,8 @@ LOWEST = -1e4
 
 
 def fill_hidden(disparity: Tensor, certainty: Tensor, reach: int) -> tuple[Tensor, Tensor]:
-    """Hidden pixels take the disparity of the nearest visible one to their left, or to their right where there is none.
+    """Hidden pixels take the disparity of the nearest visible one to their left, or to their right where there is none; those
+    that are SURE do so only where it is further away.
 
     disparity: (B, 1, H, W) px of this map; certainty: the same shape, logits; reach: the largest disparity, px.
     Returns both, filled.
@@ -40,9 +44,11 @@ def fill_hidden(disparity: Tensor, certainty: Tensor, reach: int) -> tuple[Tenso
     left = running_max(torch.where(hole, LOWEST, column), reach)
     right = -running_max(torch.where(hole, LOWEST, -column), reach, leftwards=True)
     source = torch.where(left >= 0, left, torch.where(right < width, right, column)).long()
+    filled = disparity.gather(3, source)
+    hole = hole & ~((filled > disparity) & (certainty > SURE))
     of_source, of_pixel, constant = FILLED
     claim = of_source * certainty.gather(3, source) + of_pixel * certainty + constant
-    return disparity.gather(3, source), torch.where(hole, claim, certainty)
+    return torch.where(hole, filled, disparity), torch.where(hole, claim, certainty)
 
 
 def hidden_pixels(disparity: Tensor, reach: int) -> Tensor:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -63,6 +65,26 @@ class RunFolder:
         if (before := facts["machine"]) != (now := self._machine()):
             say(f"the run was on {before} and is on {now} now: its end will differ in the last digits")
         return int(facts["step"]), float(facts["seconds"])
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else writes here meanwhile. Raises OutputError when somebody does already."""
+        if not self._crew.leads:
+            yield
+            return
+        import fcntl
+
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise OutputError(
+                    f"{self.path}: another training is writing there; wait for its end, or choose another --out"
+                ) from None
+            yield
+        finally:
+            os.close(folder)
 
     def save(
         self, objective: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, step: int, seconds: float

@@ -39,13 +39,20 @@ class Table:
 
 
 def read_rows(file: Path) -> list[dict[str, float]]:
-    """The whole rows of a table; none where there is no file."""
+    """The whole rows of numbers of a table; none where there is no file."""
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
     whole = text[: text.rfind("\n") + 1]
-    return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(io.StringIO(whole))]
+    return [numbers for row in csv.DictReader(io.StringIO(whole)) if (numbers := _numbers(row))]
+
+
+def _numbers(row: Mapping[str, str]) -> dict[str, float] | None:
+    try:
+        return {name: float(value) for name, value in row.items()}
+    except (TypeError, ValueError):  # fewer or more values than names, or no numbers
+        return None
 
 
 def column(file: Path, name: str) -> list[tuple[float, float]]:

@@ -95,9 +95,9 @@ class Trainer:
 
         Raises StereoError when the loss is no number any more (the last good checkpoint stays), OutputError.
         """
-        curves = Curves(self._folder.path, self.step) if self._crew.leads else None
         self._row_began = time.monotonic()
-        with Interrupt() as interrupt:
+        with Interrupt() as interrupt, self._folder.held():
+            curves = Curves(self._folder.path, self.step) if self._crew.leads else None
             ended = None if self.step < self.recipe.steps else Ended.DONE
             while ended is None:
                 began = time.monotonic()
