@@ -45,7 +45,7 @@ def fill_hidden(disparity: Tensor, certainty: Tensor, reach: int) -> tuple[Tenso
     right = -running_max(torch.where(hole, LOWEST, -column), reach, leftwards=True)
     source = torch.where(left >= 0, left, torch.where(right < width, right, column)).long()
     filled = disparity.gather(3, source)
-    hole = hole & ~((filled > disparity) & (certainty > SURE))
+    hole = hole & ((filled <= disparity) | (certainty <= SURE))
     of_source, of_pixel, constant = FILLED
     claim = of_source * certainty.gather(3, source) + of_pixel * certainty + constant
     return torch.where(hole, filled, disparity), torch.where(hole, claim, certainty)
