@@ -27,7 +27,7 @@ class SceneStream:
     fresh: new scenes a step (0.25: one every fourth); the oldest go. textures: a folder of photographs to use beside the
     procedural textures.
     max_disparity_px: the scenes have no more than this; of a crop that was enlarged, what exceeds it is not known.
-    zoom: how crops are resized.
+    zoom: how crops are resized; None in the usual way.
 
     Scene k is a function of (seed, k), the pool at a step holds the scenes from int(step * fresh) on, and what is drawn from
     it is a function of (seed, step): any step can be asked for, in any order. Raises ConfigError for a folder without
@@ -48,7 +48,7 @@ class SceneStream:
     ) -> None:
         if min(batch, pool) < 1 or not 0 <= fresh <= pool or max_disparity_px < 16 or min(size) < 32:
             raise ValueError(f"batch {batch}, pool {pool}, fresh {fresh}, size {size} and {max_disparity_px} px are no stream")
-        self.size, self.seed, self.max_disparity_px, self.zoom = size, seed, max_disparity_px, zoom or Zoom()
+        self.size, self.seed, self.max_disparity_px, self.zoom = size, seed, max_disparity_px, zoom
         self._batch, self._pool, self._fresh, self._device = batch, pool, fresh, torch.device(device)
         self._textures = make_textures(TEXTURES, seed, self._device, textures)
         width, height = self._scene_size = (round(size[0] * MARGIN), round(size[1] * MARGIN))
