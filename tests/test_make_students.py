@@ -18,6 +18,8 @@ from training_kit import load_tool, one_thread  # noqa: E402, F401
 from stereo_rt.config import MatchConfig  # noqa: E402
 from stereo_rt.matchers import create_matcher  # noqa: E402
 from stereo_rt.training import checkpoint  # noqa: E402
+from stereo_rt.training.calibration import calibrate  # noqa: E402
+from stereo_rt.training.chance import mixed_seed  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = ["--device", "cpu", "--batches", "1", "--only", "student_s"]
@@ -41,7 +43,10 @@ def test_from_nothing_to_a_file_that_runs(
         run(tool, monkeypatch, str(tmp_path), *SMALL, "--minutes", "0")
     assert stopped.value.code == 0 and not (tmp_path / "student_s.onnx").exists()
 
+    seeds: list[int] = []
+    monkeypatch.setattr(tool, "calibrate", lambda net, stream, *r: seeds.append(stream.seed) or calibrate(net, stream, *r))
     run(tool, monkeypatch, str(tmp_path), *SMALL)
+    assert seeds == [mixed_seed(2, 0)], "the training's seed is 1: the confidence is fitted on scenes that it never saw"
     said = capsys.readouterr().out
     assert "step 2 of 2" in said and "confidence: its logit times" in said
 

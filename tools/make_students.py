@@ -81,12 +81,14 @@ def trained(recipe: Recipe, run: Path, mates: Crew, minutes: float | None) -> tu
 
 
 def calibrated(recipe: Recipe, average: dict[str, Tensor], facts: dict[str, Any], out: Path, mates: Crew, batches: int) -> Path:
-    """The averaged weights with a confidence fitted on steps of the stream that training never came to."""
+    """The averaged weights with a confidence fitted on scenes of another seed: the pool at later steps still holds those of the
+    training."""
     net = build(recipe.network)
     if not isinstance(net, Student):
         raise SystemExit(f"{recipe.network} is no student; export its run with: stereo-rt export {out / 'run'}")
     net.load_state_dict(average)
-    found = calibrate(net.to(mates.device).eval(), build_stream(recipe, mates), recipe.steps, batches)
+    unseen = build_stream(recipe.model_copy(update={"seed": recipe.seed + 1}), mates)
+    found = calibrate(net.to(mates.device).eval(), unseen, 0, batches)
     print(f"confidence: its logit times {found.gain:.3f}, {found.bias:+.3f}", flush=True)
     checkpoint.save(out / WEIGHTS, net.state_dict(), facts)
     return out / WEIGHTS
