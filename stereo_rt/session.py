@@ -121,7 +121,7 @@ def make_plan(
     if calibration.size != frame_size:
         log.info("the calibration is for %dx%d, the frames are %dx%d: scaled", *calibration.size, *frame_size)
         calibration = calibration.scaled(*frame_size)
-    if spec.width is not None and (better := better_grid(spec.name, frame_size)):
+    if spec.wide is None and (better := better_grid(spec.name, frame_size)):
         log.warning("frames of %dx%d leave much of %s's grid empty; --model %s sees more", *frame_size, spec.name, better)
     grid = calib.size or (frame_size if offline else live_size(frame_size, spec))
     if isinstance(calibration, StereoRig):
@@ -134,9 +134,10 @@ def make_plan(
 
 def live_size(frame_size: tuple[int, int], spec: MatcherSpec) -> tuple[int, int]:
     """The grid for live use: what the network will see, but never finer than the frames."""
-    if spec.width is None or spec.height is None:
+    grid = spec.grid_for(frame_size)
+    if grid is None:
         return frame_size
-    content = content_size(frame_size, (spec.width, spec.height))
+    content = content_size(frame_size, grid)
     return content if content[0] < frame_size[0] else frame_size
 
 

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from stereo_rt.geometry import RectifiedRig
-from stereo_rt.matchers.grid import STEP_PX, Grid, content_size
+from stereo_rt.matchers.grid import ENLARGED, STEP_PX, Grid, content_size, suited
 
 NETWORK = (96, 64)
 sizes = st.tuples(st.integers(1, 300), st.integers(1, 300))
@@ -23,7 +23,9 @@ def test_content_touches_the_grid_and_keeps_the_aspect(frame: tuple[int, int], n
     width, height = content_size(frame, network)
     assert 1 <= width <= network[0] and 1 <= height <= network[1]
     if min(width, height) > 1:
-        assert width == network[0] or width >= (network[1] - 1) * frame[0] / frame[1] - 1
+        twice = width == ENLARGED * frame[0]
+        assert twice or width == network[0] or width >= (network[1] - 1) * frame[0] / frame[1] - 1
+        assert width <= ENLARGED * frame[0]
         assert abs(frame[1] * width / frame[0] - height) <= 0.5
 
 
@@ -40,6 +42,24 @@ def test_known_sizes() -> None:
     assert content_size((1280, 720), (640, 480)) == (640, 360)
     assert content_size((480, 640), (640, 480)) == (360, 480)
     assert content_size((320, 240), (640, 480)) == (640, 480)
+    assert content_size((160, 120), (640, 480)) == (320, 240)
+
+
+@pytest.mark.parametrize(
+    ("frame", "wide", "expected"),
+    [
+        ((640, 480), (1280, 384), (640, 480)),
+        ((1280, 720), (1280, 384), (640, 480)),
+        ((1242, 375), (1280, 384), (1280, 384)),
+        ((1242, 375), None, (640, 480)),
+        ((375, 1242), (1280, 384), (640, 480)),
+        ((160, 48), (1280, 384), (640, 480)),  # twice as large they are small on either
+    ],
+)
+def test_the_wide_grid_is_for_frames_that_fill_it_much_better(
+    frame: tuple[int, int], wide: tuple[int, int] | None, expected: tuple[int, int]
+) -> None:
+    assert suited(frame, (640, 480), wide) == expected
 
 
 def test_equal_sizes_copy_nothing() -> None:

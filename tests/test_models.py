@@ -14,8 +14,8 @@ from stereo_rt.config import CalibConfig
 from stereo_rt.errors import ModelError
 from stereo_rt.geometry import RectifiedRig
 from stereo_rt.matchers.base import MatcherSpec
-from stereo_rt.matchers.models import better_grid, find_model, shipped_models, signature
-from stereo_rt.session import make_plan
+from stereo_rt.matchers.models import Twin, better_grid, find_model, shipped_models, signature, wide_twin
+from stereo_rt.session import live_size, make_plan
 
 IMAGE = (1, 3, 480, 640)
 MAP = (1, 1, 480, 640)
@@ -105,7 +105,7 @@ def test_what_is_no_stereo_network_is_one_sentence(inputs: list, outputs: list, 
         ("student_s", (640, 480), None),
         ("student_s", (1280, 720), None),
         ("student_s", (1242, 375), "student_s_wide"),
-        ("student_m", (1242, 375), "student_s_wide"),
+        ("student_m", (1242, 375), "student_m_wide"),
         ("student_s_wide", (1242, 375), None),
         ("student_s_wide", (640, 480), "student_s"),
         ("mine", (1242, 375), None),
@@ -116,9 +116,39 @@ def test_frames_that_leave_a_grid_empty_have_a_better_network(model: str, size: 
 
 
 def test_the_loop_says_which_network_suits_wide_frames(caplog: pytest.LogCaptureFixture) -> None:
-    rig = RectifiedRig.uncalibrated(1242, 375)
-    for model, said in (("student_s", "--model student_s_wide sees more"), ("student_s_wide", "")):
-        spec = MatcherSpec(name=model, backend="onnx", width=640, height=480, max_disparity_px=192, has_confidence=True)
+    """Where the matcher has not got its grid itself, as an engine."""
+    rig, wide = RectifiedRig.uncalibrated(1242, 375), (1280, 384)
+    for model, own, said in (
+        ("student_s", None, "--model student_s_wide sees more"),
+        ("student_s", wide, ""),
+        ("student_s_wide", None, ""),
+    ):
+        spec = MatcherSpec(model, "tensorrt", 640, 480, max_disparity_px=192, has_confidence=True, wide=own)
         caplog.clear()
         make_plan(rig, CalibConfig(), rig.size, spec, offline=False)
         assert said in caplog.text and bool(said) == bool(caplog.text)
+
+
+@pytest.mark.parametrize(("wide", "grid"), [(None, (640, 193)), ((1280, 384), (1242, 375))])
+def test_live_wide_frames_are_rectified_to_the_grid_that_will_match_them(
+    wide: tuple[int, int] | None, grid: tuple[int, int]
+) -> None:
+    spec = MatcherSpec("n", "onnx", 640, 480, max_disparity_px=192, has_confidence=True, wide=wide)
+    assert live_size((1242, 375), spec) == grid
+
+
+def test_wide_twins_are_of_the_same_weights_on_the_grid_of_their_row() -> None:
+    """What the table says of them, and what nets/student.py does."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    from stereo_rt.nets.student import SIZES
+    from stereo_rt.nets.weights import load_network
+
+    table = shipped_models()
+    pairs = {name: facts["wide"] for name, facts in table.items() if "wide" in facts}
+    assert set(pairs) == {"student_s", "student_m", "student_l"}
+    for name, wide in pairs.items():
+        row = SIZES[table[name]["student_size"]]
+        assert (wide_twin(name), wide_twin(wide)) == (Twin(wide, row.wide), None)
+        own, other = (load_network(find_model(each).path)[0].state_dict() for each in (name, wide))
+        assert own.keys() == other.keys() and all(torch.equal(own[key], other[key]) for key in own)

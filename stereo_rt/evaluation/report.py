@@ -13,7 +13,7 @@ import numpy as np
 from ..atomic import replacing
 from ..errors import SourceError
 from ..frames import Disparity
-from ..matchers.base import Matcher
+from ..matchers.base import Matcher, Preparing
 from ..sinks.files import write_pfm
 from .datasets import Scene
 from .metrics import DENSITIES, confidence_quality, error_rates, mean_of, sparsification
@@ -115,6 +115,8 @@ def _match(matcher: Matcher, scene: Scene) -> tuple[Sample, float]:
         raise SourceError(
             f"{scene.folder}: the ground truth is {truth.shape}, the images are {left.shape[:2]}; check meta.json"
         )
+    if isinstance(matcher, Preparing):
+        matcher.prepare((left.shape[1], left.shape[0]))
     start = time.perf_counter()
     found = matcher(left, right)
     return Sample(scene, left, right, truth, found), (time.perf_counter() - start) * 1e3

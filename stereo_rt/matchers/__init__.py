@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 
 from ..config import MatchConfig
 from ..errors import StereoError
 from .base import Matcher, MatcherSpec
+from .fitted import FittedMatcher
+from .models import wide_twin
 
 __all__ = ["Matcher", "MatcherSpec", "create_matcher"]
 
@@ -19,12 +22,21 @@ _BACKENDS = {
     "torch": ("torch", "TorchMatcher"),
     "sgbm": ("sgbm", "SgbmMatcher"),
 }
+_ONE_GRID = ("onnx", "tensorrt")
+"""Backends whose files are bound to one grid."""
 
 
 def create_matcher(match: MatchConfig) -> Matcher:
     """The matcher that the settings ask for. Raises ModelError, MissingExtra; CheckFailed for an engine that is not used."""
     if match.backend == "auto":
         return _automatic(match)
+    twin = wide_twin(match.model) if match.backend in _ONE_GRID else None
+    if twin is None:
+        return _open(match)
+    return FittedMatcher(_open(match), twin, partial(_open, match.model_copy(update={"model": twin.name})))
+
+
+def _open(match: MatchConfig) -> Matcher:
     module, name = _BACKENDS[match.backend]
     return getattr(import_module(f".{module}", __name__), name)(match)
 

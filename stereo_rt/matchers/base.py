@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from ..frames import Disparity
+from .grid import suited
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,8 @@ class MatcherSpec:
     """What a matcher is.
 
     width, height: the network's fixed input grid in pixels; None when it works on any size as it comes.
-    max_disparity_px: the largest disparity it can find, on its own grid.
+    max_disparity_px: the largest disparity it can find, on the grid it takes.
+    wide: (width, height) of a second grid, for frames that would leave much of the first one empty.
     """
 
     name: str
@@ -25,6 +27,13 @@ class MatcherSpec:
     max_disparity_px: float
     has_confidence: bool
     sha256: str | None = None
+    wide: tuple[int, int] | None = None
+
+    def grid_for(self, frame_size: tuple[int, int]) -> tuple[int, int] | None:
+        """(width, height) of the grid that frames of this size are brought to; None when they stay as they are."""
+        if self.width is None or self.height is None:
+            return None
+        return suited(frame_size, (self.width, self.height), self.wide)
 
 
 @runtime_checkable
@@ -41,6 +50,15 @@ class Matcher(Protocol):
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Disparity: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """What a matcher offers as well when frames of some size need something that is not open yet."""
+
+    def prepare(self, frame_size: tuple[int, int]) -> None:
+        """Get ready for frames of this size (width, height), so that the first takes no longer than the others."""
+        ...
 
 
 @runtime_checkable

@@ -1,7 +1,8 @@
 """Grid: a frame to the network's fixed input and back. The only place where matchers resize or pad.
 
-The frame keeps its aspect: it is resized until it touches the network's grid and padded at the right and at the bottom
-by repeating the last pixel. On the way back the padding is cropped, and disparities grow with the width.
+The frame keeps its aspect: it is resized until it touches the network's grid, but at most ENLARGED times as large, and
+padded at the right and at the bottom by repeating the last pixel. On the way back the padding is cropped, and disparities
+grow with the width.
 Pixel centres are at integers, so scaling by s maps x to (x + 0.5) * s - 0.5, as cv2.resize does.
 """
 
@@ -16,6 +17,10 @@ from ..frames import Disparity
 
 STEP_PX = 1.0
 """Interpolated disparities stay within this of the nearest sample (network pixels); beyond it the sample itself is taken."""
+ENLARGED = 2
+"""More adds no detail, and takes from what the network sees around a pixel, and from the largest disparity it finds."""
+WASTEFUL = 1.5
+"""A grid gives way to another that frames fill so many times better."""
 
 
 def grid_size(text: str) -> tuple[int, int]:
@@ -25,13 +30,28 @@ def grid_size(text: str) -> tuple[int, int]:
 
 
 def content_size(frame_size: tuple[int, int], network_size: tuple[int, int]) -> tuple[int, int]:
-    """(width, height) that a frame takes inside the network's grid: the largest that fits and keeps the aspect.
+    """(width, height) that a frame takes inside the network's grid: the largest that fits and keeps the aspect, and at most
+    ENLARGED times the frame's.
 
     The height differs from the exact aspect by at most half a pixel (and is at least 1).
     """
     (w, h), (grid_w, grid_h) = frame_size, network_size
     width = grid_w if w * grid_h >= h * grid_w else max(1, w * grid_h // h)
+    width = min(width, ENLARGED * w)
     return width, max(1, min(grid_h, round(h * width / w)))
+
+
+def suited(frame_size: tuple[int, int], network_size: tuple[int, int], wide: tuple[int, int] | None) -> tuple[int, int]:
+    """The grid for such frames: the network's own, or the wide one, where there is one and they fill it much better."""
+    if wide is None or _filled(frame_size, wide) <= WASTEFUL * _filled(frame_size, network_size):
+        return network_size
+    return wide
+
+
+def _filled(frame_size: tuple[int, int], network_size: tuple[int, int]) -> float:
+    """The share of a grid that such frames fill."""
+    width, height = content_size(frame_size, network_size)
+    return width * height / (network_size[0] * network_size[1])
 
 
 @dataclass(frozen=True)

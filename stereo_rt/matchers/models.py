@@ -13,11 +13,9 @@ import yaml
 from .. import paths
 from ..digest import sha256_of
 from ..errors import ModelError
-from .grid import content_size, grid_size
+from .grid import grid_size, suited
 
 TABLE = "models.yaml"
-WASTEFUL = 1.5
-"""A grid is worth another network when frames fill it so many times better."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,14 @@ class ModelFile:
     name: str
     path: Path
     sha256: str
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A shipped network by its name, and the (width, height) of its grid."""
+
+    name: str
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -75,25 +81,26 @@ def find_model(model: str) -> ModelFile:
     return ModelFile(model, path, found)
 
 
+def wide_twin(model: str) -> Twin | None:
+    """The shipped network of the same weights for wide frames. Raises ModelError for a damaged table."""
+    table = shipped_models()
+    name = table[model].get("wide") if model in table else None
+    return Twin(name, grid_size(table[name]["input_size"])) if name else None
+
+
 def better_grid(model: str, frame_size: tuple[int, int]) -> str | None:
-    """The shipped network that sees such frames in much finer detail than `model` does for what it computes; None where
-    there is none, and for networks that are not shipped.
+    """The shipped network of the same weights whose grid such frames fill much better than that of `model`; None where there
+    is none, and for networks that are not shipped.
 
     frame_size: (width, height). Raises ModelError for a damaged table.
     """
     table = shipped_models()
     if model not in table:
         return None
-    shares = {name: _used(facts["input_size"], frame_size) for name, facts in table.items()}
-    best = max(shares, key=lambda name: shares[name])
-    return best if shares[best] > WASTEFUL * shares[model] else None
-
-
-def _used(input_size: str, frame_size: tuple[int, int]) -> float:
-    """Which share of a network's grid such frames fill."""
-    width, height = grid_size(input_size)
-    inside = content_size(frame_size, (width, height))
-    return inside[0] * inside[1] / (width * height)
+    others = [table[model].get("wide"), *(name for name, facts in table.items() if facts.get("wide") == model)]
+    own = grid_size(table[model]["input_size"])
+    sizes = {name: grid_size(table[name]["input_size"]) for name in others if name}
+    return next((name for name, size in sizes.items() if suited(frame_size, own, size) != own), None)
 
 
 def signature(path: Path, inputs: Sequence[tuple[str, Sequence]], outputs: Sequence[tuple[str, Sequence]]) -> Signature:

@@ -12,7 +12,7 @@ from ..frames import Disparity
 from .base import MatcherSpec
 from .cores import usable_cores
 from .grid import Grid, grid_size
-from .models import find_model
+from .models import find_model, wide_twin
 from .tensors import clean_outputs
 
 if TYPE_CHECKING:
@@ -25,17 +25,21 @@ if TYPE_CHECKING:
 class NetMatcher:
     """Any network of ours, as it is in memory, on a grid of size (width, height). device: the network's.
 
-    net: the network itself, for those who look at more than its maps.
+    net: the network itself, for those who look at more than its maps. wide: see MatcherSpec.
     """
 
     def __init__(
-        self, net: StereoNet, size: tuple[int, int], device: torch.device, name: str, sha256: str | None = None
+        self,
+        net: StereoNet,
+        size: tuple[int, int],
+        device: torch.device,
+        name: str,
+        sha256: str | None = None,
+        wide: tuple[int, int] | None = None,
     ) -> None:
-        import torch
-
         self.net, self._device = net, device
+        self._pixels: dict[tuple[int, int], Tensor] = {}
         width, height = size
-        self._pixels = torch.empty((2, 1, height, width, 3), dtype=torch.uint8, pin_memory=device.type == "cuda")
         self.spec = MatcherSpec(
             name=name,
             backend="torch",
@@ -44,6 +48,7 @@ class NetMatcher:
             max_disparity_px=float(net.max_disparity_px),
             has_confidence=True,
             sha256=sha256,
+            wide=wide,
         )
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Disparity:
@@ -54,10 +59,21 @@ class NetMatcher:
 
     def enter(self, left: np.ndarray, right: np.ndarray) -> tuple[Tensor, Tensor]:
         """What the network takes for this pair: two (1, 3, height, width) tensors on its device."""
-        for image, pixels in zip((left, right), self._pixels, strict=True):
-            self._grid(left).enter_into(image, pixels[0].numpy())
-        left_rgb, right_rgb = (_normalised(pixels.to(self._device)) for pixels in self._pixels)
+        grid = self._grid(left)
+        both = self._buffers(grid.network_size)
+        for image, pixels in zip((left, right), both, strict=True):
+            grid.enter_into(image, pixels[0].numpy())
+        left_rgb, right_rgb = (_normalised(pixels.to(self._device)) for pixels in both)
         return left_rgb, right_rgb
+
+    def _buffers(self, size: tuple[int, int]) -> Tensor:
+        """(2, 1, height, width, 3) uint8 for the pixels of both eyes on a grid."""
+        import torch
+
+        if size not in self._pixels:
+            shape = (2, 1, size[1], size[0], 3)
+            self._pixels[size] = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
+        return self._pixels[size]
 
     def leave(self, left: np.ndarray, disparity_px: Tensor, confidence: Tensor) -> Disparity:
         """The network's maps, (1, 1, height, width) each, on the grid of the pair whose left image this is."""
@@ -65,8 +81,10 @@ class NetMatcher:
         return self._grid(left).leave(*clean_outputs(*maps))
 
     def _grid(self, image: np.ndarray) -> Grid:
-        height, width = self._pixels.shape[2:4]
-        return Grid((image.shape[1], image.shape[0]), (width, height))
+        frame_size = (image.shape[1], image.shape[0])
+        network_size = self.spec.grid_for(frame_size)
+        assert network_size is not None
+        return Grid(frame_size, network_size)
 
     def close(self) -> None:
         del self.net
@@ -103,6 +121,11 @@ class TorchMatcher(NetMatcher):
         device = choose_device(match.device)
         if device.type == "cpu":
             torch.set_num_threads(match.threads or usable_cores())
-        sides = grid_size(metadata["input_size"])
-        width, height = (round(side * scale / net.multiple_px) * net.multiple_px for side in sides)
-        super().__init__(net.to(device), (width, height), device, model.name, model.sha256)
+
+        def scaled(size: tuple[int, int]) -> tuple[int, int]:
+            width, height = (round(side * scale / net.multiple_px) * net.multiple_px for side in size)
+            return width, height
+
+        twin = wide_twin(match.model)
+        size, wide = scaled(grid_size(metadata["input_size"])), scaled(twin.size) if twin else None
+        super().__init__(net.to(device), size, device, model.name, model.sha256, wide)

@@ -38,7 +38,8 @@ class StudentSize:
     head, head_blocks: the same at 1/4. guide: channels that steer the first upsampling.
     refine, refine_blocks: channels of the refinement at 1/2, and its residual blocks.
     window_bins: the expectation looks so many bins to either side of the most likely one.
-    max_disparity_px: a multiple of 8. grid: (width, height) of the input that it is meant for; the layers take any.
+    max_disparity_px: a multiple of 8. grid: (width, height) of the input that it is meant for, wide: the same for frames about
+    three times as wide as high; the layers take any.
     """
 
     encoder: tuple[int, int, int, int]
@@ -55,11 +56,14 @@ class StudentSize:
     window_bins: int = 4
     max_disparity_px: int = 192
     grid: tuple[int, int] = (640, 480)
+    wide: tuple[int, int] = (1280, 384)
 
 
 _N = StudentSize((12, 24, 48, 64), (0, 1, 1), 2, 16, (64, 96, 112), (0, 1, 1), 32, 0, guide=16, refine=8)
 _S = StudentSize((16, 32, 64, 96), (1, 1, 1), 4, 24, (96, 128, 160), (1, 1, 1), 48, 1, guide=12, refine=16)
-SIZES = {"n": _N, "s": _S, "m": replace(_S, grid=(960, 736)), "l": replace(_S, grid=(1280, 960))}
+_M = replace(_S, grid=(960, 736), wide=(1536, 448))
+_L = replace(_S, grid=(1280, 960), wide=(1920, 576))
+SIZES = {"n": _N, "s": _S, "m": _M, "l": _L}
 """From s on, the rows grow by their grids and share the layers, and so may share weights: a finer grid makes the same weights
 better (see the cards), wider layers would have to learn all anew."""
 
@@ -77,7 +81,9 @@ class Student(nn.Module):
 
     def __init__(self, size: StudentSize) -> None:
         super().__init__()
-        self.size, self.grid, self.max_disparity_px = size, size.grid, size.max_disparity_px
+        self.size, self.max_disparity_px = size, size.max_disparity_px
+        self.grid = size.grid
+        self.wide: tuple[int, int] | None = size.wide
         c2, c4, _, _ = size.encoder
         bins = size.max_disparity_px // BIN_PX
         self.encoder = Encoder(size)

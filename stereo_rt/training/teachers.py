@@ -148,9 +148,8 @@ def fuse(answers: Sequence[Disparity]) -> Disparity:
 
 def reach_px(spec: MatcherSpec, width: int, height: int) -> float:
     """The largest disparity a network finds in frames of this size, in px of the frame."""
-    if spec.width is None or spec.height is None:
-        return spec.max_disparity_px
-    return spec.max_disparity_px * max(width / spec.width, height / spec.height)
+    grid = spec.grid_for((width, height))
+    return spec.max_disparity_px if grid is None else spec.max_disparity_px * max(width / grid[0], height / grid[1])
 
 
 def network_of(name: str) -> str | None:
