@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stereo_rt.config import MatchConfig, SgbmConfig
@@ -66,6 +66,7 @@ def test_a_known_shift_is_found(name: str, size: tuple[int, int], shift_px: int,
 
 
 @settings(max_examples=12)
+@example(size=(2, 9), grey=False)  # rows in which the eyes agree nowhere, but not by far
 @given(size=st.tuples(st.integers(1, 90), st.integers(1, 90)), grey=st.booleans())
 def test_sgbm_takes_any_size(semi_global: Matcher, size: tuple[int, int], grey: bool) -> None:
     image = np.random.default_rng(1).integers(0, 256, (size[1], size[0]) if grey else (size[1], size[0], 3), np.uint8)

@@ -53,7 +53,9 @@ class SgbmMatcher:
         seen_right = self._other_eye.submit(self._match, self._right, right[:, ::-1], left[:, ::-1])
         seen_left = self._match(self._left, left, right)
         confidence = agreement(seen_left, np.ascontiguousarray(seen_right.result()[:, ::-1]))
-        return Disparity(fill_rows(seen_left, confidence >= AGREED), confidence)
+        filled = fill_rows(seen_left, confidence >= AGREED)
+        confidence[np.isnan(filled)] = 0
+        return Disparity(filled, confidence)
 
     def _match(self, matching: cv2.StereoSGBM, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """(H, W) float32 px, -1 where there is no match. Padding lets the first columns be matched as well."""
