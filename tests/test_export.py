@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,14 @@ pytest.importorskip("safetensors")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from stereo_rt.cli import app as cli  # noqa: E402
+from stereo_rt.config import MatchConfig  # noqa: E402
 from stereo_rt.engine import parity  # noqa: E402
 from stereo_rt.engine.export import export_checked, export_onnx  # noqa: E402
 from stereo_rt.engine.origin import made_up, open_origin  # noqa: E402
 from stereo_rt.engine.precision import CARRY, MATRIX, half_nodes, to_mixed  # noqa: E402
+from stereo_rt.engine.wrapped import wrapped  # noqa: E402
 from stereo_rt.errors import CheckFailed, ModelError, StereoError, UsageError  # noqa: E402
+from stereo_rt.matchers import create_matcher  # noqa: E402
 from stereo_rt.nets.student import SIZES, Student  # noqa: E402
 from stereo_rt.nets.weights import load_network  # noqa: E402
 from stereo_rt.training import checkpoint  # noqa: E402
@@ -177,6 +181,39 @@ def test_a_mixed_file_has_its_facts_and_goes_back_into_torch(tmp_path: Path, shi
         assert torch.allclose(back.state_dict()[name], value, rtol=1e-3, atol=1e-6), name
     pairs = parity.true_pairs(GRID)
     assert parity.compare(parity.onnx_estimator(file), parity.torch_estimator(back), pairs).holds
+
+
+def test_an_int8_file_computes_its_convolutions_in_8_bits_and_is_for_onnx_runtime_alone(tmp_path: Path) -> None:
+    file = tmp_path / "eight.onnx"
+    shown = run("student_s", "-o", str(file), "--size", "320x256", "--precision", "int8")
+    assert "FP32 to INT8: EPE" in shown and "320x256, int8, 2." in shown
+    model = onnx.load(file)
+    facts = {p.key: p.value for p in model.metadata_props}
+    assert set(facts) == FACTS and facts["precision"] == "int8"
+    weights = {t.name: t.data_type for t in model.graph.initializer}
+    scaled = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    assert len(convolutions) > 40
+    for node in convolutions:
+        assert weights[scaled[node.input[1]]] == TensorProto.INT8 and node.input[0] in scaled
+    arithmetic = {node.op_type for node in model.graph.node if any(name in scaled for name in node.input)} - {"Conv"}
+    assert arithmetic, "the rest reads single precision"
+    with closing(create_matcher(MatchConfig(model=str(file)))) as matcher:
+        pair = parity.true_pairs((320, 256))[1]
+        left, right = ((255 * eye[0, ::-1].transpose(1, 2, 0)).round().astype(np.uint8) for eye in (pair.left, pair.right))
+        error = np.abs(matcher(left, right).disparity_px - pair.truth_px)
+        assert np.nanmedian(error) < 0.5
+    with pytest.raises(ModelError, match=r"8-bit weights.*use the network it was made of: student_s"):
+        load_network(file)
+    with pytest.raises(ModelError, match="eight computes in 8 bits, for CPUs; build the network"):
+        wrapped(model, "fp16", "eight")
+
+
+def test_coarser_numbers_may_make_errors_smaller_but_hardly_larger() -> None:
+    better, worse = parity.Parity(0.5, -0.2, -1.0, True), parity.Parity(0.5, 0.06, 0.0, True)
+    assert better.within(parity.NO_WORSE) and not better.within(parity.SAME)
+    assert not worse.within(parity.NO_WORSE) and not parity.Parity(0.5, 0.0, 0.6, True).within(parity.NO_WORSE)
+    assert not parity.Parity(0, 0, 0, False).within(parity.NO_WORSE)
 
 
 def test_a_file_that_answers_differently_replaces_nothing(tmp_path: Path, shipped: Student) -> None:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ship a student: a training run becomes engines/NAME.onnx, as `stereo-rt export` writes it, and models.yaml learns of it.
 
-    export_student.py RUN NAME [--student-size s] [--size 640x480] [--recipe TEXT] [--version N]
+    export_student.py RUN NAME [--student-size s] [--size 640x480] [--precision fp32|int8] [--recipe TEXT] [--version N]
 
 RUN is what `stereo-rt export` takes. Nothing is replaced unless the file answers as the network does. The other facts in
 models.yaml (scores, licence) are kept as they are: edit them after running `stereo-rt eval`.
@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--student-size", choices=SIZES, help="bare weights need it; a training run says it itself")
     parser.add_argument("--size", help="WxH; that of the row without it")
+    parser.add_argument("--precision", choices=("fp32", "int8"), help="that of the row without it, else fp32")
     parser.add_argument("--recipe", help="one line for the file's metadata and models.yaml; the old one is kept without it")
     parser.add_argument("--version", type=int, help="the old one plus one without it")
     a = parser.parse_args()
@@ -48,10 +49,12 @@ def main() -> None:
         "student_size": origin.facts["student_size"],
         "recipe": a.recipe or entry.get("recipe", origin.facts["recipe"]),
     }
+    if (precision := a.precision or entry.get("precision", "fp32")) != "fp32":
+        facts["precision"] = precision
     target = paths.engines() / facts["file"]
     metadata = {"name": a.name} | {key: str(value) for key, value in facts.items() if key != "file"}
     try:
-        export_checked(origin.net, target, size, metadata, say=print)
+        export_checked(origin.net, target, size, metadata, precision, say=print)
     except StereoError as e:
         raise SystemExit(str(e)) from None
     entry.update(

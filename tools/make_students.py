@@ -65,7 +65,8 @@ def main() -> None:
             origin = open_origin(str(weights), shipped[name]["student_size"])
             size = grid_size(shipped[name]["input_size"])
             print(f"{a.out / name}.onnx", flush=True)
-            export_checked(origin.net, a.out / f"{name}.onnx", size, origin.facts | {"name": name}, say=print)
+            precision = shipped[name].get("precision", "fp32")
+            export_checked(origin.net, a.out / f"{name}.onnx", size, origin.facts | {"name": name}, precision, say=print)
     except StereoError as e:
         raise SystemExit(str(e)) from None
 

@@ -15,6 +15,7 @@ from ..errors import MissingExtra, UsageError
 class Precision(str, Enum):
     fp32 = "fp32"
     fp16 = "fp16"
+    int8 = "int8"
 
 
 def export(
@@ -25,7 +26,7 @@ def export(
     size: Annotated[
         str | None, typer.Option("--size", metavar="WxH", help="Input size, multiples of 32; else its own.")
     ] = None,
-    precision: Annotated[Precision, typer.Option("--precision", help="fp16 keeps what needs it in FP32.")] = Precision.fp32,
+    precision: Annotated[Precision, typer.Option("--precision", help="fp16 is for GPUs, int8 for CPUs.")] = Precision.fp32,
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="An untrained network of that name, to measure its speed.")
     ] = False,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import onnx
 import onnxruntime
 import torch
@@ -21,9 +22,10 @@ from ..nets.mono_unet import MonoUNet
 from ..nets.predictions import StereoNet
 from . import parity
 from .precision import to_mixed
+from .quantised import EXAMPLES, to_int8
 
 OPSET = 17
-PRECISIONS = ("fp32", "fp16")
+PRECISIONS = ("fp32", "fp16", "int8")
 NORMALISATION = "rgb_0_1"
 
 
@@ -47,7 +49,7 @@ def export_checked(
     trained: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> None:
-    """export_onnx, then compare the file's answers with the network's, and those in FP16 with those in FP32 (parity.py).
+    """export_onnx, then compare the file's answers with the network's, and those in FP16 or INT8 with FP32's (parity.py).
 
     metadata gains input_size, normalisation, precision and, of a stereo network, max_disparity_px. trained: False for
     random weights, which have no accuracy to keep: only that all values are finite is checked. say: told each comparison.
@@ -62,21 +64,31 @@ def export_checked(
     if not isinstance(net, MonoUNet):
         facts["max_disparity_px"] = str(net.max_disparity_px)
     graph, pairs = _graph(net, size), parity.true_pairs(size)
+    steps = [("torch to ONNX", graph, parity.SAME)]
+    if precision == "fp16":
+        steps.append(("FP32 to FP16", to_mixed(graph), parity.SAME))
+    elif precision == "int8":
+        steps.append(("FP32 to INT8", to_int8(graph, _examples(graph, size)), parity.NO_WORSE))
     with replacing(path) as temporary:
-        steps = [("torch to ONNX", graph)] + ([("FP32 to FP16", to_mixed(graph))] if precision == "fp16" else [])
         before = parity.torch_estimator(net)
-        for name, form in steps:
+        for name, form, allowed in steps:
             _write(temporary, form, facts)
             after = parity.onnx_estimator(temporary)
             found = parity.compare(before, after, pairs)
             say(f"{name}: {found}")
-            if not (found.holds if trained else found.finite):
+            if not (found.within(allowed) if trained else found.finite):
                 raise CheckFailed(
-                    f"{path}: not written, as {name} changes too much ({found}; allowed are "
-                    f"{parity.MAX_EPE_CHANGE_PX} px and {parity.MAX_BAD1_CHANGE} %)"
-                    + ("; export with --precision fp32" if name.endswith("FP16") else "")
+                    f"{path}: not written, as {name} changes too much ({found}; allowed are {allowed})"
+                    + ("" if form is graph else "; export with --precision fp32")
                 )
             before = after
+
+
+def _examples(graph: onnx.ModelProto, size: tuple[int, int]) -> list[dict[str, np.ndarray]]:
+    """Rendered pairs, other ones than those of the comparison, as inputs of the graph."""
+    names = [value.name for value in graph.graph.input]
+    pairs = parity.true_pairs(size, range(len(parity.BASELINES_M), len(parity.BASELINES_M) + EXAMPLES))
+    return [dict(zip(names, (pair.left, pair.right), strict=False)) for pair in pairs]
 
 
 def _graph(net: torch.nn.Module, size: tuple[int, int]) -> onnx.ModelProto:

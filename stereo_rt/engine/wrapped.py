@@ -23,6 +23,7 @@ PRECISIONS = ("fp16", "fp32")
 INNER = "net/"
 """Prefix of everything that was in the network's own graph, so that no foreign name meets one of ours."""
 OLDEST_OPSET = 11
+QUANTISED = ("QuantizeLinear", "QLinearConv", "ConvInteger")
 
 
 def wrapped(model: onnx.ModelProto, precision: str, name: str = "the network") -> onnx.ModelProto:
@@ -32,6 +33,8 @@ def wrapped(model: onnx.ModelProto, precision: str, name: str = "the network") -
     where either is not finite), (1, 1, H, W) float32. precision: 'fp16' for mixed precision (precision.py), or 'fp32'.
     name: the network's, for messages. Raises ModelError.
     """
+    if any(node.op_type in QUANTISED for node in model.graph.node):
+        raise ModelError(f"{name} computes in 8 bits, for CPUs; build the network that it was made of")
     io = network_signature(model, name)
     if precision == "fp16":
         model = to_mixed(model)

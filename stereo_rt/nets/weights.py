@@ -28,6 +28,8 @@ def load_network(path: Path) -> tuple[Student | Network | MonoUNet, dict[str, st
         raise ModelError(
             f"{path}: is not one of our own networks, so torch cannot rebuild it; run it as it is with --backend onnx"
         )
+    if metadata.get("precision") == "int8":
+        raise ModelError(f"{path}: holds 8-bit weights, for ONNX Runtime on CPUs; use the network it was made of: {name}")
     net = build(name).folded()
     names = net.state_dict().keys()
     weights = {
