@@ -84,6 +84,8 @@ def test_sets_and_the_mean_are_means_over_scenes(made: tuple[dict, str, Path], d
         assert np.mean(result["curves"]["bad2_optimum"]) == pytest.approx(result["mean"]["confidence"]["auc_opt"])
         assert sum(result["reliability"]["share"]) == pytest.approx(1)
     assert figures["backend"] == "sgbm" and figures["against"]["matcher"] == "student_s"
+    assert {row["grid"] for row in figures["scenes"].values()} == {None}
+    assert all(row["grid"] == [640, 480] for row in figures["against"]["scenes"].values())
 
 
 def test_the_table_shows_both_in_every_row(made: tuple[dict, str, Path]) -> None:

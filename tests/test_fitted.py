@@ -71,6 +71,7 @@ def test_a_twin_that_does_not_open_is_said_once_and_done_without(caplog: pytest.
     with caplog.at_level(logging.WARNING):
         assert [answer(matcher, image) for image in (WIDE, WIDE, FRAME)] == [1, 1, 1]
     assert caplog.text.count("build it; small takes the wide frames on its own grid") == 1
+    assert matcher.spec.wide is None and matcher.spec.grid_for((1242, 375)) == (640, 480)
     matcher.close()
     assert own.closed == 1
 

@@ -45,10 +45,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """{matcher, backend, sha256, scenes, sets, mean, latency_ms, curves, reliability}; what has no value is None.
 
-    scenes: {name: {set, all, noc, density, confidence, latency_ms}}; sets and mean hold the means of the same over a set's
-    scenes and over all; all, noc, confidence as metrics.py and reliability.py define them, over all pixels with ground
-    truth and over those both eyes see. latency_ms: median of the matcher's calls. curves: the mean sparsification;
-    reliability: over all scenes, each weighing the same.
+    scenes: {name: {set, grid, all, noc, density, confidence, latency_ms}}; sets and mean hold the means of the figures over a
+    set's scenes and over all; all, noc, confidence as metrics.py and reliability.py define them, over all pixels with ground
+    truth and over those both eyes see. grid: [width, height] that the pair was brought to. latency_ms: median of the
+    matcher's calls. curves: the mean sparsification; reliability: over all scenes, each weighing the same.
     done: told each scene's name. Raises SourceError, and what the observers raise.
     """
     results: dict[str, dict[str, Any]] = {}
@@ -56,7 +56,9 @@ def evaluate(
     for scene in scenes:
         sample, latency_ms = _match(matcher, scene)
         maps = sample.truth_px, sample.found.disparity_px, sample.found.confidence
-        results[scene.name] = {"set": scene.set, **score(*maps, scene.not_occluded()), "latency_ms": latency_ms}
+        grid = matcher.spec.grid_for((sample.left.shape[1], sample.left.shape[0]))
+        facts = {"set": scene.set, "grid": grid and list(grid)}
+        results[scene.name] = {**facts, **score(*maps, scene.not_occluded()), "latency_ms": latency_ms}
         curves.append(sparsification(*maps))
         reliabilities.append(reliability(*maps))
         for observe in observers:

@@ -44,7 +44,7 @@ class FittedMatcher:
                 log.info("wide frames: matched on the grid of %s", self._name)
             except StereoError as e:
                 log.warning("%s; %s takes the wide frames on its own grid", e, self.spec.name)
-                self._twin = self._own
+                self._twin, self.spec = self._own, self._own.spec
         return self._twin
 
     def network_ms(self, repeats: int) -> list[float]:
