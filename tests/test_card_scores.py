@@ -20,7 +20,7 @@ TABLE = {
         "card": "net.md",
         "wide": "net_wide",
         "input_size": "640x480",
-        "scores": {"what": "two scenes"},
+        "scores": {"what": "two"},
     },
     "net_wide": {"file": "net_wide.onnx", "card": "wide.md", "input_size": "1280x384"},
 }
