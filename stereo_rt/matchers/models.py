@@ -83,6 +83,8 @@ def find_model(model: str) -> ModelFile:
 
 def wide_twin(model: str) -> Twin | None:
     """The shipped network of the same weights for wide frames. Raises ModelError for a damaged table."""
+    if model.endswith(".onnx"):
+        return None
     table = shipped_models()
     name = table[model].get("wide") if model in table else None
     return Twin(name, grid_size(table[name]["input_size"])) if name else None
