@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
+
+pytest.importorskip("torch")
+
 from training_kit import load_tool
 
 from stereo_rt import paths
@@ -17,12 +20,13 @@ from stereo_rt import paths
 TABLE = {
     "net": {
         "file": "net.onnx",
+        "sha256": "0",
         "card": "net.md",
         "wide": "net_wide",
         "input_size": "640x480",
         "scores": {"what": "two"},
     },
-    "net_wide": {"file": "net_wide.onnx", "card": "wide.md", "input_size": "1280x384"},
+    "net_wide": {"file": "net_wide.onnx", "sha256": "0", "card": "wide.md", "input_size": "1280x384"},
 }
 
 
@@ -46,15 +50,23 @@ def scene(name: str, bad: float, grid: list[int] | None) -> dict[str, Any]:
     errors = {"epe": bad / 10, "bad1": bad, "bad2": bad / 2, "bad3": bad / 4}
     confidence = {"ause": bad / 8, "auc": bad / 4, "roc_auc": 1 - bad / 100, "ece_target": 0.03, "ece_2px": 0.02}
     noc = {"bad1": bad / 3, "bad2": bad / 5} if name == "room" else None
-    return {"set": name, "grid": grid, "all": errors, "noc": noc, "confidence": confidence, "latency_ms": 10 * bad}
+    return {
+        "set": name,
+        "grid": grid,
+        "all": errors,
+        "noc": noc,
+        "confidence": confidence,
+        "density": 100.0,
+        "latency_ms": 10 * bad,
+    }
 
 
 def measured(tool: ModuleType, room: float, road: float, wide: list[int] | None) -> dict[str, Any]:
     scenes = {"room": scene("room", room, wide and [640, 480]), "road": scene("road", road, wide)}
     claims = {"confidence": [0.1, None, 0.9], "right_target": [0.2, None, 0.8], "ece_target": 0.015, "ece_2px": 0.025}
     rows = list(scenes.values())
-    sets = {name: tool.mean([row]) for name, row in scenes.items()}
-    return {"scenes": scenes, "sets": sets, "mean": tool.mean(rows), "reliability": claims}
+    sets = {name: tool.mean_row([row]) for name, row in scenes.items()}
+    return {"scenes": scenes, "sets": sets, "mean": tool.mean_row(rows), "reliability": claims}
 
 
 def run(tool: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch, **results: dict[str, Any]) -> None:

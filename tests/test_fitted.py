@@ -7,6 +7,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from test_matchers import textured_pair
 
 from stereo_rt.config import MatchConfig
 from stereo_rt.errors import ModelError
@@ -76,17 +77,11 @@ def test_a_twin_that_does_not_open_is_said_once_and_done_without(caplog: pytest.
     assert own.closed == 1
 
 
-def textured(size: tuple[int, int], shift_px: int) -> tuple[np.ndarray, np.ndarray]:
-    noise = np.random.default_rng(0).integers(0, 256, (size[1] // 3 + 1, (size[0] + shift_px) // 3 + 1), np.uint8)
-    image = noise.repeat(3, 0).repeat(3, 1)[: size[1]]
-    return np.ascontiguousarray(image[:, : size[0]]), np.ascontiguousarray(image[:, shift_px : shift_px + size[0]])
-
-
 def test_the_shipped_network_sees_wide_frames_as_its_twin_does() -> None:
-    pair = textured((1242, 375), 40)
+    pair = textured_pair((1242, 375), 40)
     with closing(create_matcher(MatchConfig(model="student_s"))) as student:
         assert isinstance(student, FittedMatcher)
-        seen, square = student(*pair), student(*textured((640, 480), 40))
+        seen, square = student(*pair), student(*textured_pair((640, 480), 40))
     with closing(create_matcher(MatchConfig(model="student_s_wide"))) as wide:
         assert not isinstance(wide, FittedMatcher)
         alone = wide(*pair)
@@ -99,7 +94,7 @@ def test_the_shipped_network_sees_wide_frames_as_its_twin_does() -> None:
 def test_torch_takes_the_same_grid_as_onnx() -> None:
     pytest.importorskip("torch")
     pytest.importorskip("onnx")
-    pair = textured((1242, 375), 40)
+    pair = textured_pair((1242, 375), 40)
     with closing(create_matcher(MatchConfig(backend="torch", device="cpu"))) as ours:
         found = ours(*pair)
     with closing(create_matcher(MatchConfig())) as theirs:

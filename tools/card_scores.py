@@ -13,39 +13,28 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-import yaml
+from typing import Any
 
 from stereo_rt import paths
 from stereo_rt.atomic import write_bytes
-from stereo_rt.evaluation.metrics import mean_of
+from stereo_rt.evaluation.report import mean_row
+from stereo_rt.evaluation.table import Column
 from stereo_rt.matchers.grid import grid_size
-from stereo_rt.matchers.models import TABLE
+from stereo_rt.matchers.models import TABLE, shipped_models, write_models
 
 Row = Mapping[str, Any]
-
-
-class Figure(NamedTuple):
-    label: str
-    path: tuple[str, ...]
-    digits: int
-    best: Callable[..., float] = min
-
-
 BEGIN, END = "<!-- scores: tools/card_scores.py -->", "<!-- end of scores -->"
-OVERALL = tuple(Figure(f"{key} %", ("all", key), 1) for key in ("bad1", "bad2", "bad3"))
-NOC = tuple(Figure(f"{key} noc %", ("noc", key), 1) for key in ("bad1", "bad2"))
+OVERALL = tuple(Column(f"{key} %", ("all", key), 1) for key in ("bad1", "bad2", "bad3"))
+NOC = tuple(Column(f"{key} noc %", ("noc", key), 1) for key in ("bad1", "bad2"))
 CONFIDENCE = (
-    Figure("AUSE", ("confidence", "ause"), 2),
-    Figure("AUC", ("confidence", "auc"), 2),
-    Figure("ROC AUC", ("confidence", "roc_auc"), 3, max),
+    Column("AUSE", ("confidence", "ause"), 2),
+    Column("AUC", ("confidence", "auc"), 2),
+    Column("ROC AUC", ("confidence", "roc_auc"), 3, more_is_better=True),
 )
-FIGURES = (Figure("EPE px", ("all", "epe"), 2), *OVERALL, *NOC, *CONFIDENCE)
-WIDE = (FIGURES[0], *OVERALL, *CONFIDENCE, Figure("ms", ("latency_ms",), 0))
+FIGURES = (Column("EPE px", ("all", "epe"), 2), *OVERALL, *NOC, *CONFIDENCE)
+WIDE = (FIGURES[0], *OVERALL, *CONFIDENCE, Column("ms", ("latency_ms",), 0))
 BY_SET = (*OVERALL[:2], CONFIDENCE[0])
 SGBM = "sgbm"
 IN_TABLE = {"epe": 2, "bad1": 1, "bad2": 1, "bad3": 1, "ause": 2, "roc_auc": 3}
@@ -57,9 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scores", type=Path, help="folder of what `stereo-rt eval --json` wrote, a file a matcher")
     a = parser.parse_args()
-    file = paths.engines() / TABLE
-    text = file.read_text(encoding="utf-8")
-    table: dict[str, dict[str, Any]] = yaml.safe_load(text)
+    table = shipped_models()
     found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(a.scores.glob("*.json"))}
     if unknown := sorted(found.keys() - table.keys() - {SGBM}):
         raise SystemExit(f"{a.scores}: {unknown[0]}.json is of no network in {TABLE}; name each file NAME.json, or sgbm.json")
@@ -73,8 +60,7 @@ def main() -> None:
             twin = table[table[name]["wide"]]
             twin["scores"] = scores(twin, wide[name])
         put(paths.engines() / twin["card"], table_of(wide, WIDE))
-    comments = "".join(line + "\n" for line in text.splitlines() if line.startswith("#"))
-    write_bytes(file, (comments + yaml.safe_dump(table, sort_keys=False, width=110)).encode())
+    write_models(table)
 
 
 def scores(facts: Row, row: Row) -> dict[str, Any]:
@@ -95,12 +81,7 @@ def on_wide_grids(measured: Mapping[str, Row], table: Mapping[str, Row]) -> dict
             scenes |= own
     if found and SGBM in measured:
         found[SGBM] = scenes
-    return {name: mean([measured[name]["scenes"][s] for s in found[name]]) for name in measured if name in found}
-
-
-def mean(rows: Sequence[Row]) -> Row:
-    parts = {part: mean_of([row[part] for row in rows]) for part in ("all", "noc", "confidence")}
-    return {**parts, "latency_ms": float(np.median([row["latency_ms"] for row in rows]))}
+    return {name: mean_row([measured[name]["scenes"][s] for s in found[name]]) for name in measured if name in found}
 
 
 def blocks(name: str, measured: Mapping[str, Row]) -> str:
@@ -121,41 +102,34 @@ def blocks(name: str, measured: Mapping[str, Row]) -> str:
     return "\n\n".join(parts)
 
 
-def table_of(rows: Mapping[str, Row], figures: Sequence[Figure]) -> str:
+def table_of(rows: Mapping[str, Row], figures: Sequence[Column]) -> str:
     """A row for each matcher, a column for each figure."""
-    columns = [texts([value(row, f.path) for row in rows.values()], f) for f in figures]
+    columns = [texts(list(rows.values()), f) for f in figures]
     lines = zip(map(title, rows), *columns, strict=True)
-    return markdown([["", *(f.label for f in figures)], *map(list, lines)])
+    return markdown([["", *(f.title for f in figures)], *map(list, lines)])
 
 
 def by_set(name: str, ours: Mapping[str, Row], theirs: Mapping[str, Row]) -> str:
     """Two rows for each figure, a column for each set."""
     lines = [["", *(short(s) for s in ours)]]
     for f in BY_SET:
-        pairs = [texts([value(sets[s], f.path) for sets in (ours, theirs)], f) for s in ours]
+        pairs = [texts([ours[s], theirs[s]], f) for s in ours]
         for which, cells in zip((name, SGBM), zip(*pairs, strict=True), strict=True):
-            lines.append([f"{f.label.removesuffix(' %')}, {title(which)}", *cells])
+            lines.append([f"{f.title.removesuffix(' %')}, {title(which)}", *cells])
     return markdown(lines)
 
 
-def texts(column: Sequence[float | None], figure: Figure) -> list[str]:
+def texts(rows: Sequence[Row], column: Column) -> list[str]:
     """Figures as they are printed, the best of them bold."""
-    printed = ["-" if v is None else f"{v:.{figure.digits}f}" for v in column]
+    printed = [column.text(dict(row)) for row in rows]
     known = {float(text) for text in printed if text != "-"}
-    best = figure.best(known) if len(known) > 1 else None
+    best = (max if column.more_is_better else min)(known) if len(known) > 1 else None
     return [f"**{text}**" if text != "-" and float(text) == best else text for text in printed]
 
 
 def markdown(lines: Sequence[Sequence[str]]) -> str:
     head, *rest = (f"| {' | '.join(line)} |" for line in lines)
     return "\n".join([head, "|" + "---|" * len(lines[0]), *rest])
-
-
-def value(row: Row, path: Sequence[str]) -> float | None:
-    found: Any = row
-    for key in path:
-        found = found.get(key) if found else None
-    return found
 
 
 def title(name: str) -> str:

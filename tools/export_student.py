@@ -10,17 +10,14 @@ models.yaml (scores, licence) are kept as they are: edit them after running `ste
 from __future__ import annotations
 
 import argparse
-import hashlib
-
-import yaml
 
 from stereo_rt import paths
-from stereo_rt.atomic import write_bytes
+from stereo_rt.digest import sha256_of
 from stereo_rt.engine.export import NORMALISATION, export_checked
 from stereo_rt.engine.origin import open_origin
 from stereo_rt.errors import StereoError
 from stereo_rt.matchers.grid import grid_size
-from stereo_rt.matchers.models import TABLE
+from stereo_rt.matchers.models import TABLE, shipped_models, write_models
 from stereo_rt.nets.cost import gmacs, parameters
 from stereo_rt.nets.student import SIZES
 
@@ -38,10 +35,7 @@ def main() -> None:
     origin = open_origin(a.run, a.student_size)
     size = grid_size(a.size) if a.size else origin.size
 
-    table_file = paths.engines() / TABLE
-    text = table_file.read_text(encoding="utf-8")
-    comments = "".join(line + "\n" for line in text.splitlines() if line.startswith("#"))
-    table = yaml.safe_load(text) or {}
+    table = shipped_models()
     entry = table.setdefault(a.name, {})
     facts = {
         "file": f"{a.name}.onnx",
@@ -62,12 +56,12 @@ def main() -> None:
         input_size="{}x{}".format(*size),
         max_disparity_px=origin.net.max_disparity_px,
         normalisation=NORMALISATION,
-        sha256=hashlib.sha256(target.read_bytes()).hexdigest(),
+        sha256=sha256_of(target),
         outputs=["disparity", "confidence"],
         parameters=parameters(origin.net),
         gmacs=round(gmacs(origin.net, size), 1),
     )
-    write_bytes(table_file, (comments + yaml.safe_dump(table, sort_keys=False, width=110)).encode())
+    write_models(table)
     print(f"{target}: now run stereo-rt eval, and edit the scores in {TABLE}")
 
 

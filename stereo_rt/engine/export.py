@@ -25,7 +25,6 @@ from .precision import to_mixed
 from .quantised import EXAMPLES, to_int8
 
 OPSET = 17
-PRECISIONS = ("fp32", "fp16", "int8")
 NORMALISATION = "rgb_0_1"
 
 

@@ -19,7 +19,6 @@ from .precision import to_mixed
 
 INPUTS = ("left", "right")
 OUTPUTS = ("disparity", "confidence")
-PRECISIONS = ("fp16", "fp32")
 INNER = "net/"
 """Prefix of everything that was in the network's own graph, so that no foreign name meets one of ours."""
 OLDEST_OPSET = 11

@@ -65,13 +65,13 @@ def evaluate(
             observe(sample)
         done(scene.name)
     sets = sorted({scene.set for scene in scenes})
-    mean = _mean(list(results.values()))
+    mean = mean_row(list(results.values()))
     return {
         "matcher": matcher.spec.name,
         "backend": matcher.spec.backend,
         "sha256": matcher.spec.sha256,
         "scenes": results,
-        "sets": {name: _mean([row for row in results.values() if row["set"] == name]) for name in sets},
+        "sets": {name: mean_row([row for row in results.values() if row["set"] == name]) for name in sets},
         "mean": mean,
         "latency_ms": mean["latency_ms"],
         "curves": _mean_curves([c for c in curves if c]),
@@ -124,7 +124,7 @@ def _match(matcher: Matcher, scene: Scene) -> tuple[Sample, float]:
     return Sample(scene, left, right, truth, found), (time.perf_counter() - start) * 1e3
 
 
-def _mean(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def mean_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The means of every part over scenes; of the latency, the median."""
     return {
         **{part: mean_of([row[part] for row in rows]) for part in PARTS},

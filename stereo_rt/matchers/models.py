@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from .. import paths
+from ..atomic import write_bytes
 from ..digest import sha256_of
 from ..errors import ModelError
 from .grid import grid_size, suited
@@ -59,6 +60,13 @@ def shipped_models() -> dict[str, dict[str, Any]]:
         if lacking := {"file", "sha256"} - facts.keys():
             raise ModelError(f"{file}: the entry {name} lacks {' and '.join(sorted(lacking))}; install stereo_rt again")
     return table
+
+
+def write_models(table: Mapping[str, Mapping[str, Any]]) -> None:
+    """Replace the table of shipped networks; its comments stay. Raises OutputError."""
+    file = paths.engines() / TABLE
+    comments = "".join(line + "\n" for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
+    write_bytes(file, (comments + yaml.safe_dump(table, sort_keys=False, width=110)).encode())
 
 
 def find_model(model: str) -> ModelFile:
