@@ -22,10 +22,11 @@ from stereo_rt.evaluation.datasets import find_scenes  # noqa: E402
 from stereo_rt.evaluation.report import evaluate  # noqa: E402
 from stereo_rt.matchers.torch import NetMatcher  # noqa: E402
 from stereo_rt.nets import build  # noqa: E402
+from stereo_rt.nets.layers import ConvNorm  # noqa: E402
 from stereo_rt.training import checkpoint  # noqa: E402
 from stereo_rt.training.datasets import open_dataset  # noqa: E402
 from stereo_rt.training.datasets.stream import DatasetStream  # noqa: E402
-from stereo_rt.training.initial import initialise  # noqa: E402
+from stereo_rt.training.initial import TRAINED_RMS, initialise  # noqa: E402
 from stereo_rt.training.table import read_rows  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -113,6 +114,9 @@ def test_an_exported_network_begins_as_what_it_was(pairs: Path, tmp_path: Path) 
         assert float((found - expected).abs().max()) < 0.01
         trained = begun.train()(*views)[0]
         assert float((trained - expected).abs().median()) < 1.0
+    for module in (m for m in begun.modules() if isinstance(m, ConvNorm)):  # steps of an optimizer are as large as they were
+        size = module.conv.weight.square().mean((1, 2, 3)).sqrt() * module.conv.weight[0].numel() ** 0.5
+        assert torch.allclose(size, torch.tensor(TRAINED_RMS), rtol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 ONNX Runtime's quantiser does it. Each convolution takes uint8 values, whose range is what they had on example pairs, and int8
 weights with a scale for each of its channels. Weights use seven bits: processors without VNNI add two products in 16 bits,
-which eight bits would overflow.
+which eight bits would overflow. A ReLU after a convolution is the lower end of the range of its values, which are rounded once.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def to_int8(model: onnx.ModelProto, examples: Sequence[Feed]) -> onnx.ModelProto
             target,
             _Examples(examples),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv"],
+            op_types_to_quantize=["Conv", "Relu"],
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,

@@ -17,6 +17,9 @@ from .objective import channels_last
 
 NORM_BATCHES = 4
 """Batches that tell what the batch norms of an exported network saw."""
+TRAINED_RMS = 2.0
+"""Weights before a batch norm have this root mean square, times the root of their fan-in, after a training from nothing (0.6 to
+3.2, layer by layer, after 33,000 pairs). Folded ones are smaller by up to ten times."""
 
 
 def initialise(net: nn.Module, source: Path, stream: Stream) -> tuple[int, int]:
@@ -24,7 +27,7 @@ def initialise(net: nn.Module, source: Path, stream: Stream) -> tuple[int, int]:
 
     source: a run's folder (its averaged weights), a .safetensors file or an .onnx file. The batch norms of the latter
     are folded into its convolutions: they are unfolded with the statistics of the stream's first batches, so that the
-    network says in training what it said in use. Raises ModelError.
+    network says in training what it said in use, and learns as fast as it did. Raises ModelError.
     """
     if not source.exists():
         raise ModelError(f"{source}: does not exist; --init takes a run's folder, a .safetensors file or an .onnx file")
@@ -47,9 +50,15 @@ def _from_folded(net: nn.Module, folded: dict[str, Tensor], source: Path, stream
     norms = {name: module for name, module in net.named_modules() if isinstance(module, nn.BatchNorm2d)}
     weights = dict(folded)
     for name, norm in norms.items():
-        bias = weights.pop(name.removesuffix("norm") + "conv.bias", None)
+        conv = name.removesuffix("norm") + "conv"
+        bias = weights.pop(f"{conv}.bias", None)
         if bias is not None and bias.shape == norm.bias.shape:
-            unit = {"weight": torch.ones_like(bias), "running_mean": torch.zeros_like(bias)}
+            # A norm undoes the scale of the weights before it, but a step of the optimizer is as long as ever.
+            weight = weights[f"{conv}.weight"]
+            rms = weight.square().mean((1, 2, 3)).sqrt().clamp(min=1e-12)
+            growth = TRAINED_RMS / weight[0].numel() ** 0.5 / rms
+            weights[f"{conv}.weight"] = weight * growth.view(-1, 1, 1, 1)
+            unit = {"weight": 1 / growth, "running_mean": torch.zeros_like(bias)}
             unit |= {"bias": bias, "running_var": torch.full_like(bias, 1 - norm.eps)}
             weights |= {f"{name}.{key}": value for key, value in unit.items()}
     fits = _copy_fitting(net, weights, source)
@@ -79,8 +88,8 @@ def _adopt_statistics(net: nn.Module, norms: list[nn.BatchNorm2d], stream: Strea
             assert norm.running_mean is not None and norm.running_var is not None
             norm.running_mean.copy_(mean)
             norm.running_var.copy_(variance)
-            norm.weight.copy_(torch.sqrt(variance + norm.eps))
-            norm.bias.add_(mean)
+            norm.bias.add_(norm.weight * mean)
+            norm.weight.mul_(torch.sqrt(variance + norm.eps))
     for hook in hooks:
         hook.remove()
     net.train(training)
