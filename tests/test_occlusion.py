@@ -13,7 +13,18 @@ pytest.importorskip("onnx")
 
 import onnxruntime as ort  # noqa: E402
 
-from stereo_rt.nets.occlusion import FILLED, NEAR_PX, SURE, UNSURE, fill_hidden, hidden_pixels, running_max  # noqa: E402
+from stereo_rt.nets.occlusion import (  # noqa: E402
+    AROUND,
+    FILLED,
+    NEAR_PX,
+    STEEPEST,
+    SURE,
+    TILE,
+    UNSURE,
+    fill_hidden,
+    hidden_pixels,
+    running_max,
+)
 
 REACH = 64
 
@@ -29,6 +40,20 @@ def hidden_numpy(disparity: np.ndarray) -> np.ndarray:
     return hidden
 
 
+def slope_numpy(disparity: np.ndarray, certainty: np.ndarray, y: int, x: int) -> float:
+    """Twin of slopes_ahead at one pixel of (H, W) maps."""
+    d, c = disparity[TILE // 2 :: TILE, ::TILE], certainty[TILE // 2 :: TILE, ::TILE]
+    row, column = y // TILE, x // TILE
+    total = weights = 0.0
+    for j in range(max(0, row - AROUND[0] // 2), min(len(d), row + AROUND[0] // 2 + 1)):
+        for i in range(column + 1, min(d.shape[1], column + 1 + AROUND[1])):
+            slope = (d[j, i + 1] - d[j, i]) / TILE if i + 1 < d.shape[1] else 0.0
+            if abs(slope) <= STEEPEST:
+                weight = 1 / (1 + np.exp(-c[j, i]))
+                total, weights = total + weight * slope, weights + weight
+    return total / (weights + 1e-3 * AROUND[0] * AROUND[1])
+
+
 def fill_numpy(disparity: np.ndarray, certainty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Twin of fill_hidden on (H, W) maps."""
     hidden, filled, claims = hidden_numpy(disparity), disparity.copy(), certainty.copy()
@@ -39,10 +64,13 @@ def fill_numpy(disparity: np.ndarray, certainty: np.ndarray) -> tuple[np.ndarray
     for y, x in np.argwhere(hole):
         left, right = (np.flatnonzero(~part) for part in (hole[y, :x], hole[y, x:]))
         source = left[-1] if len(left) else x + right[0] if len(right) else x
-        if disparity[y, source] > disparity[y, x] and certainty[y, x] > SURE:
+        value = disparity[y, source]
+        if not len(left):
+            value = max(0, value + slope_numpy(disparity, certainty, y, source) * (x - source))
+        if value > disparity[y, x] and certainty[y, x] > SURE:
             continue
         claims[y, x] = FILLED[0] * certainty[y, source] + FILLED[1] * certainty[y, x] + FILLED[2]
-        filled[y, x] = disparity[y, source]
+        filled[y, x] = value
     return filled, claims
 
 
@@ -76,7 +104,7 @@ def test_filling_equals_its_plain_twin(seed: int) -> None:
     changed = 0
     for b in range(len(disparity)):
         expected = fill_numpy(disparity[b, 0].numpy(), certainty[b, 0].numpy())
-        np.testing.assert_array_equal(filled[b, 0].numpy(), expected[0])
+        np.testing.assert_allclose(filled[b, 0].numpy(), expected[0], atol=1e-4)
         np.testing.assert_allclose(claims[b, 0].numpy(), expected[1], atol=1e-6)
         np.testing.assert_array_equal(
             hidden_pixels(disparity, disparity.shape[3])[b, 0].numpy(), hidden_numpy(disparity[b, 0].numpy())
@@ -100,6 +128,20 @@ def test_behind_a_box_the_background_goes_on() -> None:
     assert torch.equal(filled, truth)
     assert claims[..., 60:70].allclose(torch.tensor(FILLED[2]))
     assert claims[..., 90:110].eq(0).all()
+
+
+def test_at_the_left_border_a_slanted_wall_goes_on() -> None:
+    """The right eye's image begins further right; what a network says of the strip that it lacks is of no use."""
+    wall = (30 - 0.06 * torch.arange(160.0)).expand(1, 1, 32, 160)
+    seen = wall.clone()
+    seen[..., :28] = 44.0
+    certainty = torch.full_like(wall, 3.0)
+    certainty[..., :28] = -3.0
+    filled, _ = fill_hidden(seen, certainty, REACH)
+    assert torch.allclose(filled, wall, atol=0.1)
+    beside_a_box = seen.clone()
+    beside_a_box[..., 60:90] = 60.0
+    assert torch.allclose(fill_hidden(beside_a_box, certainty, REACH)[0][..., :40], wall[..., :40], atol=0.1)
 
 
 def test_between_the_bars_of_a_fence_the_wall_stays_where_it_is_sure() -> None:
@@ -126,7 +168,7 @@ def test_what_is_plainly_seen_stays() -> None:
 
 
 def test_a_map_where_nothing_is_seen_stays() -> None:
-    beyond = torch.full((1, 1, 4, 64), 200.0)
+    beyond = torch.full((1, 1, 8, 64), 200.0)
     assert torch.equal(fill_hidden(beyond, torch.zeros_like(beyond), 64)[0], beyond)
 
 

@@ -2,7 +2,8 @@
 
 The points of a row come in the same order in both images, unless a nearer surface covers some of them in one (the ordering
 constraint: Baker and Binford 1981). A covered point has no match, and lies on the surface behind, which goes on to the left
-of the gap. Running extremes along the rows say both: no scatter and no loop over pixels.
+of the gap. Running extremes along the rows say both: no scatter and no loop over pixels. At the left border, where there is
+nothing on the left, the surface on the right goes on, as slanted as it is: that strip is wide, and floors and walls are in it.
 """
 
 from __future__ import annotations
@@ -27,11 +28,17 @@ OUTSIDE_PX = 0.5
 """Pixel centres are at integers: the right image begins half a pixel before its first column."""
 LOWEST = -1e4
 """Below all columns and disparities."""
+TILE = 8
+"""Rows and columns of which one pixel stands for all where slopes are looked at."""
+AROUND = (3, 4)
+"""Rows and columns of tiles whose slopes are averaged."""
+STEEPEST = 0.1
+"""Px of disparity per column; what is steeper is taken for an edge between surfaces."""
 
 
 def fill_hidden(disparity: Tensor, certainty: Tensor, reach: int) -> tuple[Tensor, Tensor]:
-    """Hidden pixels take the disparity of the nearest visible one to their left, or to their right where there is none; those
-    that are SURE do so only where it is further away.
+    """Hidden pixels take the disparity of the nearest visible one to their left, or, where there is none, of the surface that
+    begins at the nearest one to their right; those that are SURE do so only where it is further away.
 
     disparity: (B, 1, H, W) px of this map; certainty: the same shape, logits; reach: the largest disparity, px.
     Returns both, filled.
@@ -43,8 +50,11 @@ def fill_hidden(disparity: Tensor, certainty: Tensor, reach: int) -> tuple[Tenso
     column = torch.arange(width, device=disparity.device, dtype=torch.float32)
     left = running_max(torch.where(hole, LOWEST, column), reach)
     right = -running_max(torch.where(hole, LOWEST, -column), reach, leftwards=True)
-    source = torch.where(left >= 0, left, torch.where(right < width, right, column)).long()
-    filled = disparity.gather(3, source)
+    source = torch.where(left >= 0, left, torch.where(right < width, right, column))
+    slope = slopes_ahead(disparity, certainty).gather(3, torch.floor(source / TILE).long())
+    rise = torch.where(left >= 0, 0.0, slope * (column - source))
+    source = source.long()
+    filled = (disparity.gather(3, source) + rise).clamp(min=0.0)
     hole = hole & ((filled <= disparity) | (certainty <= SURE))
     of_source, of_pixel, constant = FILLED
     claim = of_source * certainty.gather(3, source) + of_pixel * certainty + constant
@@ -57,6 +67,20 @@ def hidden_pixels(disparity: Tensor, reach: int) -> Tensor:
     seen_at = column - disparity.float()
     beyond = -running_max(F.pad(-seen_at[..., 1:], (0, 1), value=LOWEST), reach, leftwards=True)
     return (seen_at >= beyond) | (seen_at < -OUTSIDE_PX)
+
+
+def slopes_ahead(disparity: Tensor, certainty: Tensor) -> Tensor:
+    """(B, 1, H, W / TILE): px of disparity per column of the surface that lies to the right of each tile: the mean over the
+    tiles next to it, more of those that are certain, none of edges. H and W are multiples of TILE."""
+    some_px, some = (values[..., TILE // 2 :: TILE, ::TILE] for values in (disparity, certainty))
+    slope = F.pad(some_px[..., 1:] - some_px[..., :-1], (0, 1)) / TILE
+    weight = (slope.abs() <= STEEPEST).to(slope.dtype) * torch.sigmoid(some)
+
+    def mean(values: Tensor) -> Tensor:
+        return F.avg_pool2d(F.pad(values[..., 1:], (0, AROUND[1])), AROUND, 1, (AROUND[0] // 2, 0))
+
+    slopes = mean(slope * weight) / (mean(weight) + 1e-3)
+    return F.interpolate(slopes, scale_factor=(float(TILE), 1.0), mode="nearest")
 
 
 def running_max(values: Tensor, reach: int, leftwards: bool = False) -> Tensor:
