@@ -46,6 +46,15 @@ def test_the_same_numbers_give_the_same_images(seed: int) -> None:
         assert image.shape == left.shape and image.min() >= 0 and image.max() <= 1
 
 
+def test_a_pass_in_bf16_around_it_changes_nothing() -> None:
+    """Distillation draws its strong views inside of one; JPEG is there for certain."""
+    left, right = pictures(seed=1), pictures(seed=2)
+    plain = sense(left, right, seeded(3), Sensor(jpeg=1))
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = sense(left, right, seeded(3), Sensor(jpeg=1))
+    assert all(torch.equal(a, b) for a, b in zip(plain, inside, strict=True))
+
+
 @settings(max_examples=20)
 @given(SEEDS, st.floats(0.1, 3))
 def test_rows_of_the_right_eye_move_by_no_more_than_said(seed: int, most_px: float) -> None:

@@ -62,9 +62,13 @@ def sense(left: Tensor, right: Tensor, generator: torch.Generator, sensor: Senso
     """Both images (B, 3, H, W) in [0, 1] as cameras would deliver them, a function of the arguments.
 
     generator: of the CPU, whatever the images are on. What a pixel of the left image shows stays where it is; in the right
-    image it moves by at most sensor.vertical_px, up or down.
+    image it moves by at most sensor.vertical_px, up or down. Always in FP32, whatever runs around it.
     """
-    sensor = sensor or Sensor()
+    with torch.autocast(left.device.type, enabled=False):
+        return _sense(left, right, generator, sensor or Sensor())
+
+
+def _sense(left: Tensor, right: Tensor, generator: torch.Generator, sensor: Sensor) -> tuple[Tensor, Tensor]:
     draw = _Draw(len(left), generator, left.device)
     noise = torch.Generator(left.device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
     right = _covered(_misaligned(right, draw, sensor.vertical_px), draw, sensor.patches)
