@@ -101,16 +101,19 @@ def test_a_running_maximum_sees_all_within_its_reach() -> None:
 def test_filling_equals_its_plain_twin(seed: int) -> None:
     disparity, certainty = ragged(seed)
     filled, claims = fill_hidden(disparity, certainty, disparity.shape[3])
-    changed = 0
+    changed = sloped = 0
     for b in range(len(disparity)):
         expected = fill_numpy(disparity[b, 0].numpy(), certainty[b, 0].numpy())
-        np.testing.assert_allclose(filled[b, 0].numpy(), expected[0], atol=1e-4)
+        got, copied = filled[b, 0].numpy(), np.isin(expected[0], disparity[b, 0].numpy())
+        np.testing.assert_array_equal(got[copied], expected[0][copied])
+        np.testing.assert_allclose(got, expected[0], atol=1e-4)  # slopes, at the left border
         np.testing.assert_allclose(claims[b, 0].numpy(), expected[1], atol=1e-6)
         np.testing.assert_array_equal(
             hidden_pixels(disparity, disparity.shape[3])[b, 0].numpy(), hidden_numpy(disparity[b, 0].numpy())
         )
         changed += int((filled[b] != disparity[b]).sum())
-    assert changed > 100
+        sloped += int((~copied).sum())
+    assert changed > 100 and sloped > 100
 
 
 def test_behind_a_box_the_background_goes_on() -> None:

@@ -121,7 +121,7 @@ def by_set(name: str, ours: Mapping[str, Row], theirs: Mapping[str, Row]) -> str
 
 def texts(rows: Sequence[Row], column: Column) -> list[str]:
     """Figures as they are printed, the best of them bold."""
-    printed = [column.text(dict(row)) for row in rows]
+    printed = [column.text(row) for row in rows]
     known = {float(text) for text in printed if text != "-"}
     best = (max if column.more_is_better else min)(known) if len(known) > 1 else None
     return [f"**{text}**" if text != "-" and float(text) == best else text for text in printed]

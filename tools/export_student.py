@@ -4,7 +4,7 @@
     export_student.py RUN NAME [--student-size s] [--size 640x480] [--precision fp32|int8] [--recipe TEXT] [--version N]
 
 RUN is what `stereo-rt export` takes. Nothing is replaced unless the file answers as the network does. The other facts in
-models.yaml (scores, licence) are kept as they are: edit them after running `stereo-rt eval`.
+models.yaml (scores, licence) are kept as they are: tools/card_scores.py writes the scores that `stereo-rt eval` finds.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main() -> None:
         gmacs=round(gmacs(origin.net, size), 1),
     )
     write_models(table)
-    print(f"{target}: now run stereo-rt eval, and edit the scores in {TABLE}")
+    print(f"{target}: now run stereo-rt eval --json and tools/card_scores.py, for the scores in {TABLE}")
 
 
 if __name__ == "__main__":

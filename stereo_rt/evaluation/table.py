@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,13 @@ class Column:
     more_is_better: bool = False
     what: str = ""
 
-    def value(self, row: dict[str, Any]) -> float | None:
+    def value(self, row: Mapping[str, Any]) -> float | None:
         found: Any = row
         for key in self.path:
             found = found.get(key) if found else None
         return found
 
-    def text(self, row: dict[str, Any]) -> str:
+    def text(self, row: Mapping[str, Any]) -> str:
         value = self.value(row)
         return "-" if value is None else format(value, f".{self.digits}f")
 

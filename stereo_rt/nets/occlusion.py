@@ -50,9 +50,10 @@ def fill_hidden(disparity: Tensor, certainty: Tensor, reach: int) -> tuple[Tenso
     column = torch.arange(width, device=disparity.device, dtype=torch.float32)
     left = running_max(torch.where(hole, LOWEST, column), reach)
     right = -running_max(torch.where(hole, LOWEST, -column), reach, leftwards=True)
-    source = torch.where(left >= 0, left, torch.where(right < width, right, column))
+    on_left = left >= 0
+    source = torch.where(on_left, left, torch.where(right < width, right, column))
     slope = slopes_ahead(disparity, certainty).gather(3, torch.floor(source / TILE).long())
-    rise = torch.where(left >= 0, 0.0, slope * (column - source))
+    rise = torch.where(on_left, 0.0, slope * (column - source))
     source = source.long()
     filled = (disparity.gather(3, source) + rise).clamp(min=0.0)
     hole = hole & ((filled <= disparity) | (certainty <= SURE))
