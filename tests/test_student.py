@@ -15,7 +15,7 @@ from stereo_rt.engine.export import export_onnx  # noqa: E402
 from stereo_rt.errors import ModelError  # noqa: E402
 from stereo_rt.matchers import create_matcher  # noqa: E402
 from stereo_rt.nets import STUDENTS, build  # noqa: E402
-from stereo_rt.nets.correlation import correlate  # noqa: E402
+from stereo_rt.nets.correlation import channels, correlate  # noqa: E402
 from stereo_rt.nets.cost import gmacs, parameters  # noqa: E402
 from stereo_rt.nets.refinement import at_disparity  # noqa: E402
 from stereo_rt.nets.student import SIZES, Student  # noqa: E402
@@ -23,9 +23,9 @@ from stereo_rt.nets.upsample import convex  # noqa: E402
 from stereo_rt.nets.weights import load_network  # noqa: E402
 
 PLAIN = """
-    Abs Add And AveragePool Cast Clip Concat Conv DepthToSpace Div Exp Expand Floor GatherElements Greater GreaterOrEqual Less
-    LessOrEqual MatMul Max MaxPool Mul Neg Or Pad Reciprocal ReduceMax ReduceMean ReduceSum Relu Reshape Resize Sigmoid Slice
-    Split Sqrt Sub Transpose Unsqueeze Where
+    Abs Add And AveragePool Cast Clip Concat Conv DepthToSpace Div Exp Expand Flatten Floor GatherElements Greater GreaterOrEqual
+    Less LessOrEqual MatMul Max MaxPool Mul Neg Or Pad Reciprocal ReduceMax ReduceMean ReduceSum Relu Reshape Resize Sigmoid Slice
+    Softmax Split Sqrt Squeeze Sub Transpose Unsqueeze Where
 """
 
 
@@ -53,14 +53,14 @@ def test_blocks_and_pooling_do_not_change_a_correlation(width: int, bins: int, p
     left, right = (v / torch.sqrt((v * v).mean(1, keepdim=True) + 1e-3) for v in x.chunk(2))
     moved = [torch.nn.functional.pad(right, (d, 0))[..., :width] for d in range(bins - 1, -1, -1)]
     expected = torch.cat([(left * m).mean(1, keepdim=True) for m in moved], 1).unflatten(3, (-1, pooled)).mean(4)
-    assert torch.allclose(correlate(x, bins, groups=1, pooled=pooled), expected, atol=1e-5)
+    assert torch.allclose(channels(correlate(x, bins, groups=1, pooled=pooled)), expected, atol=1e-5)
 
 
 def test_correlation_equals_a_naive_loop() -> None:
     rng = np.random.default_rng(0)
     bins, groups = 5, 2
     x = rng.normal(size=(2, 6, 3, 9)).astype(np.float32)
-    got = correlate(torch.from_numpy(x), bins, groups).numpy()
+    got = channels(correlate(torch.from_numpy(x), bins, groups)).numpy()
     left, right = x.reshape(2, groups, 3, 3, 9)
     left, right = (v / np.sqrt((v * v).mean(1, keepdims=True) + 1e-3) for v in (left, right))
     for group in range(groups):
@@ -94,11 +94,12 @@ def test_looking_up_the_right_image_equals_interpolation_row_by_row() -> None:
 def test_the_window_ignores_a_second_peak() -> None:
     """Two surfaces in one cell: a full expectation would lie between them, this one is on the likelier."""
     bins = SIZES["s"].max_disparity_px // 2
-    p = torch.zeros(1, bins, 1, 1)
+    p = torch.zeros(1, bins)
     near, far = bins - 1 - 60, bins - 1 - 10  # channels of bins 60 and 10
     p[0, near], p[0, far] = 0.6, 0.4
-    disparity, second = made_up("s").expectation(p)
-    assert disparity.item() == pytest.approx(2 * 60) and second.item() == pytest.approx(0.4)
+    found = made_up("s").expectation(p)
+    spread = 0.4 * (2 * 60 - 2 * 10) / 4
+    assert [value.item() for value in found] == [pytest.approx(v) for v in (2 * 60, 0.6, 0.4, spread)]
 
 
 @pytest.mark.parametrize("name", STUDENTS)

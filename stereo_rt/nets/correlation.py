@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BLOCK = 32
+BLOCK = 40
 """Columns of a block at most: smaller ones compute less that is thrown away, in more and smaller products."""
 
 
@@ -24,9 +24,10 @@ def _box(x: Tensor) -> Tensor:
 
 
 def correlate(descriptors: Tensor, bins: int, groups: int, pooled: int = 1) -> Tensor:
-    """Normalised correlation: descriptors (2B, C, H, W), left images first -> (B, groups * bins, H, W / pooled).
+    """Normalised correlation: descriptors (2B, C, H, W), left images first -> (B, groups, H, W / pooled, bins).
 
-    Within a group the channels are disparity bins-1 ... 0. pooled: means of so many neighbouring columns, which divide W.
+    The disparities bins-1 ... 0 are innermost, where sums over them are quick; see channels. pooled: means of so many
+    neighbouring columns, which divide W.
 
     A row is cut into blocks. One matrix product compares all columns of a left block with all of the right window that it can
     match; the wanted diagonals are then cut out by a skew: read with rows longer by `pooled`, they become vertical.
@@ -34,17 +35,26 @@ def correlate(descriptors: Tensor, bins: int, groups: int, pooled: int = 1) -> T
     both, c, h, w = descriptors.shape
     b, width = both // 2, w // pooled
     block = max(n for n in range(1, BLOCK + 1) if width % n == 0)
-    blocks, step, wide = width // block, block * pooled, (block - 1) * pooled + bins
+    step, wide = block * pooled, (block - 1) * pooled + bins
     x = descriptors.float().view(both, groups, c // groups, h, w)
-    left, right = (x / torch.sqrt((x * x).mean(2, keepdim=True) + 1e-3)).chunk(2)
+    x = (x / torch.sqrt((x * x).mean(2, keepdim=True) + 1e-3)).permute(0, 1, 3, 4, 2)
+    left, right = x.chunk(2)  # (B, groups, h, w, c / groups)
     # Pooled columns stand side by side as one longer descriptor: the mean of products is one product.
-    rows = left.permute(0, 1, 3, 4, 2).reshape(b, groups, h, blocks, block, -1) * (groups / (c * pooled))
-    columns = F.pad(right.permute(0, 1, 3, 2, 4), (bins - 1, 0))
-    columns = torch.cat([columns[..., q : q + w - pooled + bins] for q in range(pooled)], 3)
-    windows = torch.stack([columns[..., i * step : i * step + wide] for i in range(blocks)], 3)
+    rows = left.reshape(b, groups, h, width, -1) * (groups / (c * pooled))
+    columns = F.pad(right, (0, 0, bins - 1, 0))
+    columns = torch.cat([columns[..., q : q + w - pooled + bins, :] for q in range(pooled)], 4)
     spare = -(-step // wide)  # rows that the longer reading runs into
-    with torch.autocast(x.device.type, enabled=False):
-        products = torch.matmul(F.pad(rows, (0, 0, 0, spare)), windows)
-    skewed = products.reshape(b, groups, h, blocks, (block + spare) * wide)[..., : block * (wide + pooled)]
-    skewed = skewed.reshape(b, groups, h, width, wide + pooled)[..., :bins]
-    return skewed.permute(0, 1, 4, 2, 3).reshape(b, groups * bins, h, width)
+    rows = F.pad(rows, (0, 0, 0, spare))
+    volumes = []
+    for first in range(0, width, block):
+        with torch.autocast(x.device.type, enabled=False):
+            window = columns[..., first * pooled : first * pooled + wide, :]
+            products = torch.matmul(rows[..., first : first + block + spare, :], window.transpose(3, 4))
+        skewed = products.reshape(b, groups, h, -1)[..., : block * (wide + pooled)]
+        volumes.append(skewed.reshape(b, groups, h, block, wide + pooled)[..., :bins])
+    return torch.cat(volumes, 3)
+
+
+def channels(volume: Tensor) -> Tensor:
+    """(B, groups, H, W, bins) -> (B, groups * bins, H, W), for convolutions."""
+    return volume.permute(0, 1, 4, 2, 3).flatten(1, 2)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .correlation import correlate, prepare
+from .correlation import channels, correlate, prepare
 from .layers import ConvNorm, Hourglass, halving
 from .network import Network
 from .predictions import Distribution, Predictions
@@ -52,7 +52,7 @@ class HybridAttentionNet(Network):
 
     def predict(self, left: Tensor, right: Tensor) -> Predictions:
         features = self.encoder(self.enter(prepare(torch.cat([left, right]))))[0]
-        volume = correlate(self.descriptor(features), self.bins, groups=1)
+        volume = channels(correlate(self.descriptor(features), self.bins, groups=1))
         own = features.chunk(2)[0]
         quarter, *_, deepest = self.aggregate(torch.cat([volume, own], 1))
         matching = volume * self.correlation_gain

@@ -12,23 +12,44 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class ConvNorm(nn.Module):
-    """Convolution, batch norm, and ReLU unless told otherwise."""
+    """Convolution, batch norm, and ReLU unless told otherwise.
+
+    beside: channels of a second input. Its convolution is a separate one, and added: runtimes are fast at numbers of channels
+    that fill their vectors, and three more would make all of them slow.
+    """
 
     def __init__(
-        self, i: int, o: int, kernel: int = 3, stride: int | tuple[int, int] = 1, relu: bool = True, groups: int = 1
+        self,
+        i: int,
+        o: int,
+        kernel: int = 3,
+        stride: int | tuple[int, int] = 1,
+        relu: bool = True,
+        groups: int = 1,
+        beside: int = 0,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(i, o, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.beside = nn.Conv2d(beside, o, kernel, stride, kernel // 2, bias=False) if beside else None
         self.norm: nn.Module = nn.BatchNorm2d(o)
         self.relu = relu
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(self.conv(x))
+    def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
+        x = self.conv(x)
+        if self.beside is not None:
+            assert beside is not None
+            x = x + self.beside(beside)
+        x = self.norm(x)
         return F.relu(x) if self.relu else x
 
     def fold(self) -> None:
-        if isinstance(self.norm, nn.BatchNorm2d):
-            self.conv, self.norm = fuse_conv_bn_eval(self.conv, self.norm), nn.Identity()
+        if not isinstance(norm := self.norm, nn.BatchNorm2d):
+            return
+        self.conv, self.norm = fuse_conv_bn_eval(self.conv, norm), nn.Identity()
+        if self.beside is not None:
+            assert norm.running_var is not None
+            scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+            self.beside.weight = nn.Parameter(self.beside.weight * scale.view(-1, 1, 1, 1))
 
 
 class Residual(nn.Module):

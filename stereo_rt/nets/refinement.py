@@ -22,7 +22,7 @@ class Refinement(nn.Module):
     def __init__(self, features: int, guide: int, channels: int, blocks: int) -> None:
         super().__init__()
         self.blend4 = nn.Conv2d(guide, 9 * 4, 1)
-        self.enter = ConvNorm(2 * features + 3, channels)
+        self.enter = ConvNorm(2 * features, channels, beside=3)
         self.body = stage(channels, channels, blocks)
         self.change = nn.Conv2d(channels, 2, 3, padding=1)
         self.blend2 = nn.Conv2d(channels, 9 * 4, 1)
@@ -39,7 +39,8 @@ class Refinement(nn.Module):
         level = F.avg_pool2d(disparity, 5, 1, 2, count_include_pad=False)
         shape = ((disparity - level) / NEAR).clamp(-2.0, 2.0)
         cost = difference.abs().mean(1, keepdim=True)
-        x = self.body(self.enter(torch.cat([left, difference, shape, cost, certainty.clamp(-8.0, 8.0) / 4], 1)))
+        estimate = torch.cat([shape, cost, certainty.clamp(-8.0, 8.0) / 4], 1)
+        x = self.body(self.enter(torch.cat([left, difference], 1), estimate))
         change, sure = self.change(x).chunk(2, 1)
         refined = 2 * (disparity + change)
         return convex(refined, self.blend2(x), 2), up2(certainty + sure), refined

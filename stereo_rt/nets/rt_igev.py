@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .correlation import correlate, prepare
+from .correlation import channels, correlate, prepare
 from .layers import ConvNorm, Hourglass, halving
 from .network import Network
 from .predictions import Distribution, Predictions
@@ -41,7 +41,7 @@ class RtIgev(Network):
 
     def predict(self, left: Tensor, right: Tensor) -> Predictions:
         features = self.encoder(self.enter(prepare(torch.cat([left, right]))))[0]
-        volume = correlate(self.descriptor(features), self.bins, groups=1)
+        volume = channels(correlate(self.descriptor(features), self.bins, groups=1))
         own = features.chunk(2)[0]
         quarter, *_, deepest = self.aggregate(torch.cat([volume, own], 1))
         matching = volume * self.correlation_gain

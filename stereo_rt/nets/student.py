@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .correlation import correlate, prepare
+from .correlation import channels, correlate, prepare
 from .layers import ConvNorm, fold, stage, up2
 from .occlusion import fill_hidden
 from .predictions import Distribution, Predictions
@@ -96,7 +96,8 @@ class Student(nn.Module):
         self.correction = nn.Conv2d(size.head, bins, 1)
         self.correlation_gain = nn.Parameter(torch.tensor(10.0))
         self.guide = ConvNorm(size.head + c4, size.guide)
-        self.certainty = nn.Sequential(ConvNorm(size.head + 3, 16), nn.Conv2d(16, 1, 1))
+        self.claim = ConvNorm(size.head, 16, beside=3)
+        self.certainty = nn.Conv2d(16, 1, 1)
         self.refinement = Refinement(c2, size.guide, size.refine, size.refine_blocks)
         # Only training asks for the distribution at 1/8.
         self.coarse: Coarse | None = Coarse(size)
@@ -104,7 +105,7 @@ class Student(nn.Module):
         self.register_buffer("certainty_gain", torch.tensor(1.0))
         self.register_buffer("certainty_bias", torch.tensor(0.0))
         # Channel order of a correlation volume: the largest disparity first.
-        self.register_buffer("bins", torch.arange(bins - 1, -1, -1).float().view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("bins", torch.arange(bins - 1, -1, -1).float(), persistent=False)
 
     def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """What eyes cannot match is filled from behind; training looks at what predict says before that."""
@@ -117,19 +118,20 @@ class Student(nn.Module):
         features = self.encoder(prepare(torch.cat([left, right])))
         fine = F.interpolate(self.fine_features(features.quarter), scale_factor=(1.0, 2.0), mode="nearest")
         fine = self.fine_descriptor(F.relu(self.fine_edges(features.half) + fine))
-        volume = correlate(fine, self.bins.shape[1], groups=1, pooled=2)
+        volume = correlate(fine, len(self.bins), groups=1, pooled=2).squeeze(1)
         quarter = features.quarter.chunk(2)[0]
         volume8, context = self.context(features)
-        y = self.refine(torch.cat([volume, up2(self.lift(context)), quarter], 1))
+        y = self.refine(torch.cat([volume.permute(0, 3, 1, 2), up2(self.lift(context)), quarter], 1))
 
-        matching = volume * self.correlation_gain
-        logits = self.correction(y).float() + matching
-        p = torch.exp(logits - logits.amax(1, keepdim=True))
-        p = p * (1 / p.sum(1, keepdim=True))
-        disparity, second = self.expectation(p)  # px of the input, at 1/4
-        best = p.amax(1, keepdim=True)
-        spread = (p * (self.bins * BIN_PX - disparity).abs()).sum(1, keepdim=True) / 4
-        certainty = self.certainty(torch.cat([y, best, spread, second / best], 1))
+        # Disparities innermost, as correlate leaves them: sums over them take a fourth of the time. Flat, so that no runtime
+        # moves them back.
+        b, h, w, bins = volume.shape
+        matching = volume.flatten(0, 2) * self.correlation_gain
+        scores = self.correction(y).float().flatten(2).transpose(1, 2).flatten(0, 1) + matching
+        found = self.expectation(torch.softmax(scores, 1))
+        disparity, best, second, spread = (values.view(b, 1, h, w) for values in found)
+        logits, matching = (scores.view(b, h, w, bins).permute(0, 3, 1, 2) for scores in (scores, matching))
+        certainty = self.certainty(self.claim(y, torch.cat([best, spread, second / best], 1)))
         guide = self.guide(torch.cat([y, features.early_quarter.chunk(2)[0]], 1))
         distributions = [Distribution(logits, BIN_PX), Distribution(matching, BIN_PX, matching_only=True)]
         if self.coarse is not None:
@@ -137,12 +139,16 @@ class Student(nn.Module):
         full, sure, half = self.refinement(disparity, certainty, guide, *features.half.chunk(2))
         return Predictions(full, sure, (half, disparity), tuple(distributions), (quarter, context))
 
-    def expectation(self, p: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, bins, h, w) probabilities -> (B, 1, h, w) px around the most likely bin, and the best probability elsewhere."""
-        mode = (self.bins * (p >= p.amax(1, keepdim=True)).to(p.dtype)).amax(1, keepdim=True)
+    def expectation(self, p: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(n, bins) probabilities -> each (n, 1): px around the most likely bin, the probability of that bin, the best one
+        elsewhere, and the mean distance from the px, in fours of them."""
+        best = p.amax(1, keepdim=True)
+        mode = (self.bins * (p >= best).to(p.dtype)).amax(1, keepdim=True)
         near = p * ((self.bins - mode).abs() <= self.size.window_bins).to(p.dtype)
         second = (p - near).amax(1, keepdim=True)
-        return (near * self.bins).sum(1, keepdim=True) / near.sum(1, keepdim=True) * BIN_PX, second
+        disparity = (near * self.bins).sum(1, keepdim=True) / near.sum(1, keepdim=True) * BIN_PX
+        spread = (p * (self.bins * BIN_PX - disparity).abs()).sum(1, keepdim=True) / 4
+        return disparity, best, second, spread
 
     def scale_certainty(self, gain: float, bias: float) -> None:
         """The confidence's logit x becomes gain * x + bias (Platt scaling), on top of an earlier scaling. In place."""
@@ -205,7 +211,7 @@ class Context(nn.Module):
         self.lateral8, self.merge8 = ConvNorm(a16, a8, 1, relu=False), ConvNorm(a8, a8)
 
     def forward(self, features: Features) -> tuple[Tensor, Tensor]:
-        volume = correlate(features.descriptor8, self.bins, self.groups)
+        volume = channels(correlate(features.descriptor8, self.bins, self.groups))
         y8 = self.enter(torch.cat([volume, features.eighth.chunk(2)[0]], 1))
         y16 = self.down16(y8)
         y16 = self.merge16(F.relu(y16 + up2(self.lateral16(self.down32(y16)))))

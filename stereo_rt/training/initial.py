@@ -57,7 +57,9 @@ def _from_folded(net: nn.Module, folded: dict[str, Tensor], source: Path, stream
             weight = weights[f"{conv}.weight"]
             rms = weight.square().mean((1, 2, 3)).sqrt().clamp(min=1e-12)
             growth = TRAINED_RMS / weight[0].numel() ** 0.5 / rms
-            weights[f"{conv}.weight"] = weight * growth.view(-1, 1, 1, 1)
+            for part in (conv, name.removesuffix("norm") + "beside"):
+                if f"{part}.weight" in weights:
+                    weights[f"{part}.weight"] = weights[f"{part}.weight"] * growth.view(-1, 1, 1, 1)
             unit = {"weight": 1 / growth, "running_mean": torch.zeros_like(bias)}
             unit |= {"bias": bias, "running_var": torch.full_like(bias, 1 - norm.eps)}
             weights |= {f"{name}.{key}": value for key, value in unit.items()}
