@@ -49,11 +49,12 @@ def fill_hidden(disparity: Tensor, certainty: Tensor, reach: int) -> tuple[Tenso
     width = disparity.shape[-1]
     column = torch.arange(width, device=disparity.device, dtype=torch.float32)
     left = running_max(torch.where(hole, LOWEST, column), reach)
-    right = -running_max(torch.where(hole, LOWEST, -column), reach, leftwards=True)
     on_left = left >= 0
-    source = torch.where(on_left, left, torch.where(right < width, right, column))
-    slope = slopes_ahead(disparity, certainty).gather(3, torch.floor(source / TILE).long())
-    rise = torch.where(on_left, 0.0, slope * (column - source))
+    first = torch.where(hole, float(width), column).amin(3, keepdim=True)  # what is left of it has nothing on its left
+    source = torch.where(on_left, left, torch.where(first < width, first, column))
+    tile = torch.floor(first.clamp(max=width - 1.0) / TILE).long()
+    slope = slopes_ahead(disparity, certainty).gather(3, tile)
+    rise = torch.where(on_left, 0.0, slope * (column - source).clamp(max=0.0))
     source = source.long()
     filled = (disparity.gather(3, source) + rise).clamp(min=0.0)
     hole = hole & ((filled <= disparity) | (certainty <= SURE))
