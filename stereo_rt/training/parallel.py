@@ -59,5 +59,7 @@ def crew(device: str) -> Iterator[Crew]:
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Crew(chosen, dist.get_rank(), size)
+        # Gloo's threads must have let go of the last tensors before the interpreter ends, or they take it down.
+        dist.barrier()
     finally:
         dist.destroy_process_group()
