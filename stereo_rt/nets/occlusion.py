@@ -54,6 +54,7 @@ def fill_hidden(disparity: Tensor, certainty: Tensor, reach: int) -> tuple[Tenso
     source = torch.where(on_left, left, torch.where(first < width, first, column))
     tile = torch.floor(first.clamp(max=width - 1.0) / TILE).long()
     slope = slopes_ahead(disparity, certainty).gather(3, tile)
+    # Beyond the reach of a wide hole the first column lies further left: it is copied.
     rise = torch.where(on_left, 0.0, slope * (column - source).clamp(max=0.0))
     source = source.long()
     filled = (disparity.gather(3, source) + rise).clamp(min=0.0)

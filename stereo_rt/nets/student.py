@@ -118,22 +118,22 @@ class Student(nn.Module):
         features = self.encoder(prepare(torch.cat([left, right])))
         fine = F.interpolate(self.fine_features(features.quarter), scale_factor=(1.0, 2.0), mode="nearest")
         fine = self.fine_descriptor(F.relu(self.fine_edges(features.half) + fine))
-        volume = correlate(fine, len(self.bins), groups=1, pooled=2).squeeze(1)
+        volume = correlate(fine, len(self.bins), groups=1, pooled=2)
         quarter = features.quarter.chunk(2)[0]
         volume8, context = self.context(features)
-        y = self.refine(torch.cat([volume.permute(0, 3, 1, 2), up2(self.lift(context)), quarter], 1))
+        y = self.refine(torch.cat([channels(volume), up2(self.lift(context)), quarter], 1))
 
         # Disparities innermost, as correlate leaves them: sums over them take a fourth of the time. Flat, so that no runtime
         # moves them back.
-        b, h, w, bins = volume.shape
-        matching = volume.flatten(0, 2) * self.correlation_gain
+        b, _, h, w, bins = volume.shape
+        matching = volume.flatten(0, 3) * self.correlation_gain
         scores = self.correction(y).float().flatten(2).transpose(1, 2).flatten(0, 1) + matching
         found = self.expectation(torch.softmax(scores, 1))
         disparity, best, second, spread = (values.view(b, 1, h, w) for values in found)
-        logits, matching = (scores.view(b, h, w, bins).permute(0, 3, 1, 2) for scores in (scores, matching))
+        logits, raw = (flat.view(b, h, w, bins).permute(0, 3, 1, 2) for flat in (scores, matching))
         certainty = self.certainty(self.claim(y, torch.cat([best, spread, second / best], 1)))
         guide = self.guide(torch.cat([y, features.early_quarter.chunk(2)[0]], 1))
-        distributions = [Distribution(logits, BIN_PX), Distribution(matching, BIN_PX, matching_only=True)]
+        distributions = [Distribution(logits, BIN_PX), Distribution(raw, BIN_PX, matching_only=True)]
         if self.coarse is not None:
             distributions.append(Distribution(self.coarse(volume8, context), 8))
         full, sure, half = self.refinement(disparity, certainty, guide, *features.half.chunk(2))
