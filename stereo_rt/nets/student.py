@@ -53,7 +53,7 @@ class StudentSize:
     guide: int
     refine: int
     refine_blocks: int = 0
-    window_bins: int = 4
+    window_bins: int = 2
     max_disparity_px: int = 192
     grid: tuple[int, int] = (640, 480)
     wide: tuple[int, int] = (1280, 384)
