@@ -113,7 +113,7 @@ def test_an_exported_network_begins_as_what_it_was(pairs: Path, tmp_path: Path) 
         expected, found = net.eval()(*views)[0], begun.eval()(*views)[0]
         assert float((found - expected).abs().max()) < 0.01
         trained = begun.train()(*views)[0]
-        assert float((trained - expected).abs().median()) < 1.0
+        assert float((trained - expected).abs().median()) < 2.0  # 1.0; 3.4 where the norms do not adopt what they see
     for module in (m for m in begun.modules() if isinstance(m, ConvNorm)):  # steps of an optimizer are as large as they were
         size = module.conv.weight.square().mean((1, 2, 3)).sqrt() * module.conv.weight[0].numel() ** 0.5
         assert torch.allclose(size, torch.tensor(TRAINED_RMS), rtol=1e-3)
