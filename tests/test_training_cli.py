@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,13 +108,15 @@ def test_an_exported_network_begins_as_what_it_was(pairs: Path, tmp_path: Path) 
     export_onnx(net.folded(), tmp_path / "n.onnx", (96, 64), {"student_size": "n"})
     torch.manual_seed(2)
     begun = build("student_n")
+    for each in (net, begun):  # in a narrow window, random weights jump from bin to bin
+        each.size = replace(each.size, window_bins=4)  # type: ignore[union-attr,arg-type,type-var]
     fit, of = initialise(begun, tmp_path / "n.onnx", stream)
     assert 0.8 * of < fit <= of
     with torch.no_grad():
         expected, found = net.eval()(*views)[0], begun.eval()(*views)[0]
         assert float((found - expected).abs().max()) < 0.01
         trained = begun.train()(*views)[0]
-        assert float((trained - expected).abs().median()) < 2.0  # 1.0; 3.4 where the norms do not adopt what they see
+        assert float((trained - expected).abs().median()) < 1.0
     for module in (m for m in begun.modules() if isinstance(m, ConvNorm)):  # steps of an optimizer are as large as they were
         size = module.conv.weight.square().mean((1, 2, 3)).sqrt() * module.conv.weight[0].numel() ** 0.5
         assert torch.allclose(size, torch.tensor(TRAINED_RMS), rtol=1e-3)
