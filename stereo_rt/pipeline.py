@@ -25,7 +25,7 @@ from .errors import SourceError, SourceTimeout
 from .frames import Disparity, StereoFrame
 from .gate import Gate
 from .geometry import RectifiedRig
-from .matchers.base import Matcher, MatcherSpec
+from .matchers.base import Matcher, MatcherSpec, Preparing
 from .mono import MonoNetwork, bgr
 from .plan import Inspector, Planned, Planner
 from .post import Post, mirrored
@@ -254,6 +254,8 @@ class Pipeline:
         try:
             if self._method:
                 self._method.check(matcher)
+            if isinstance(matcher, Preparing):
+                matcher.prepare(self.source.size)
             self._spec = matcher.spec
             self._matcher_ready.set()
             for frame, rig, stage_ms in _drain(self._rectified):

@@ -121,8 +121,8 @@ def make_plan(
     if calibration.size != frame_size:
         log.info("the calibration is for %dx%d, the frames are %dx%d: scaled", *calibration.size, *frame_size)
         calibration = calibration.scaled(*frame_size)
-    if spec.wide is None and (better := better_grid(spec.name, frame_size)):
-        log.warning("frames of %dx%d leave much of %s's grid empty; --model %s sees more", *frame_size, spec.name, better)
+    if not spec.others and (better := better_grid(spec.name, frame_size)):
+        log.warning("frames of %dx%d leave a part of %s's grid empty; --model %s sees more", *frame_size, spec.name, better)
     grid = calib.size or (frame_size if offline else live_size(frame_size, spec))
     if isinstance(calibration, StereoRig):
         rectification = rectify_rig(calibration, grid, calib.alpha)

@@ -1,4 +1,4 @@
-"""A shipped network on whichever of its two grids suits the frames."""
+"""A shipped network on whichever of its grids suits the frames."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from stereo_rt.matchers.base import MatcherSpec, NetworkTimer, Preparing
 from stereo_rt.matchers.fitted import FittedMatcher
 from stereo_rt.matchers.models import Twin
 
-FRAME, WIDE = np.zeros((480, 640), np.uint8), np.zeros((375, 1242), np.uint8)
-TWIN = Twin("small_wide", (1280, 384))
+FRAME, HD, WIDE = (np.zeros(shape, np.uint8) for shape in ((480, 640), (720, 1280), (375, 1242)))
+TWINS = (Twin("small_16x9", (736, 416)), Twin("small_wide", (1280, 384)))
 
 
 class Constant:
@@ -43,61 +43,79 @@ def answer(matcher: Matcher, image: np.ndarray) -> float:
 
 
 def test_each_frame_goes_to_the_network_of_its_shape() -> None:
-    own, opened = Constant("small", 1, (640, 480)), []
+    own = Constant("small", 1, (640, 480))
+    values, opened = {"small_16x9": 2, "small_wide": 3}, []
 
-    def make_twin() -> Matcher:
-        opened.append(Constant("small_wide", 2, TWIN.size))
+    def open_twin(name: str) -> Matcher:
+        opened.append(Constant(name, values[name], {twin.name: twin.size for twin in TWINS}[name]))
         return opened[-1]
 
-    matcher = FittedMatcher(own, TWIN, make_twin)
+    matcher = FittedMatcher(own, TWINS, open_twin)
     assert isinstance(matcher, Matcher) and isinstance(matcher, NetworkTimer) and isinstance(matcher, Preparing)
-    assert (matcher.spec.name, matcher.spec.width, matcher.spec.height, matcher.spec.wide) == ("small", 640, 480, TWIN.size)
+    assert (matcher.spec.name, matcher.spec.width, matcher.spec.height) == ("small", 640, 480)
+    assert matcher.spec.others == tuple(twin.size for twin in TWINS)
     assert answer(matcher, FRAME) == 1 and not opened
     assert (matcher.network_ms(2), matcher.engine_key) == ([1, 1], "key of small")
     matcher.prepare((1242, 375))
     assert len(opened) == 1
-    assert [answer(matcher, image) for image in (WIDE, FRAME, WIDE)] == [2, 1, 2] and len(opened) == 1
-    assert (matcher.network_ms(1), matcher.engine_key) == ([2], "key of small_wide")
+    assert [answer(matcher, image) for image in (WIDE, FRAME, WIDE)] == [3, 1, 3] and len(opened) == 1
+    assert (matcher.network_ms(1), matcher.engine_key) == ([3], "key of small_wide")
+    assert [answer(matcher, image) for image in (HD, WIDE, FRAME, HD)] == [2, 3, 1, 2] and len(opened) == 2
     matcher.close()
-    assert own.closed == opened[0].closed == 1
+    assert [each.closed for each in (own, *opened)] == [1, 1, 1]
 
 
-def test_a_twin_that_does_not_open_is_said_once_and_done_without(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_twin_that_does_not_open_is_said_once_and_no_more_are_tried(caplog: pytest.LogCaptureFixture) -> None:
     own = Constant("small", 1, (640, 480))
 
-    def make_twin() -> Matcher:
-        raise ModelError("there is no engine of small_wide; build it")
+    def open_twin(name: str) -> Matcher:
+        if name == "small_wide":
+            raise ModelError("there is no engine of small_wide; build it")
+        return Constant(name, 2, TWINS[0].size)
 
-    matcher = FittedMatcher(own, TWIN, make_twin)
+    matcher = FittedMatcher(own, TWINS, open_twin)
     with caplog.at_level(logging.WARNING):
-        assert [answer(matcher, image) for image in (WIDE, WIDE, FRAME)] == [1, 1, 1]
-    assert caplog.text.count("build it; small takes the wide frames on its own grid") == 1
-    assert matcher.spec.wide is None and matcher.spec.grid_for((1242, 375)) == (640, 480)
+        assert [answer(matcher, image) for image in (WIDE, WIDE, HD, FRAME)] == [1, 1, 1, 1]
+    assert caplog.text.count("build it; small takes frames of 1242x375 on the best grid that it has") == 1
+    assert matcher.spec.others == () and matcher.spec.grid_for((1242, 375)) == (640, 480)
     matcher.close()
     assert own.closed == 1
+    matcher = FittedMatcher(own, TWINS, open_twin)
+    assert [answer(matcher, image) for image in (HD, WIDE, FRAME)] == [2, 2, 1], "one that is open stays in use"
 
 
-def test_the_shipped_network_sees_wide_frames_as_its_twin_does() -> None:
-    pair = textured_pair((1242, 375), 40)
-    with closing(create_matcher(MatchConfig(model="student_s"))) as student:
+@pytest.mark.parametrize(
+    ("size", "model", "twin"),
+    [
+        ((450, 375), "student_s", "student_s_5x4"),
+        ((720, 480), "student_s", "student_s_3x2"),
+        ((1280, 720), "student_s", "student_s_16x9"),
+        ((1242, 375), "student_s", "student_s_wide"),
+        ((1280, 720), "student_s_int8", "student_s_int8_16x9"),
+    ],
+)
+def test_the_shipped_network_sees_frames_of_other_shapes_as_its_twin_does(size: tuple[int, int], model: str, twin: str) -> None:
+    pair = textured_pair(size, 40)
+    with closing(create_matcher(MatchConfig(model=model))) as student:
         assert isinstance(student, FittedMatcher)
         seen, square = student(*pair), student(*textured_pair((640, 480), 40))
-    with closing(create_matcher(MatchConfig(model="student_s_wide"))) as wide:
-        assert not isinstance(wide, FittedMatcher)
-        alone = wide(*pair)
+    with closing(create_matcher(MatchConfig(model=twin))) as other:
+        assert not isinstance(other, FittedMatcher)
+        alone = other(*pair)
     np.testing.assert_array_equal(seen.disparity_px, alone.disparity_px)
     np.testing.assert_array_equal(seen.confidence, alone.confidence)
     for found in (seen, square):
         assert abs(np.median(found.disparity_px[20:-20, 80:-20]) - 40) < 0.6
 
 
-def test_torch_takes_the_same_grid_as_onnx() -> None:
+@pytest.mark.parametrize("size", [(1242, 375), (1280, 720)])
+def test_torch_takes_the_same_grid_as_onnx(size: tuple[int, int]) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("onnx")
-    pair = textured_pair((1242, 375), 40)
+    pair = textured_pair(size, 40)
     with closing(create_matcher(MatchConfig(backend="torch", device="cpu"))) as ours:
         found = ours(*pair)
     with closing(create_matcher(MatchConfig())) as theirs:
         expected = theirs(*pair)
-        assert ours.spec.wide == theirs.spec.wide
+        assert ours.spec.others == theirs.spec.others
     assert np.abs(found.disparity_px - expected.disparity_px).mean() < 1e-3

@@ -8,9 +8,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from stereo_rt.geometry import RectifiedRig
-from stereo_rt.matchers.grid import ENLARGED, STEP_PX, Grid, content_size, suited
+from stereo_rt.matchers.grid import ENLARGED, STEP_PX, WASTEFUL, Grid, content_size, suited
 
 NETWORK = (96, 64)
+OTHERS = ((608, 512), (672, 448), (736, 416), (1280, 384))
 sizes = st.tuples(st.integers(1, 300), st.integers(1, 300))
 
 
@@ -46,20 +47,42 @@ def test_known_sizes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("frame", "wide", "expected"),
+    ("frame", "others", "expected"),
     [
-        ((640, 480), (1280, 384), (640, 480)),
-        ((1280, 720), (1280, 384), (640, 480)),
-        ((1242, 375), (1280, 384), (1280, 384)),
-        ((1242, 375), None, (640, 480)),
-        ((375, 1242), (1280, 384), (640, 480)),
-        ((160, 48), (1280, 384), (640, 480)),  # twice as large they are small on either
+        ((640, 480), OTHERS, (640, 480)),
+        ((640, 476), OTHERS, (640, 480)),  # the next one would be filled hardly better
+        ((450, 375), OTHERS, (608, 512)),
+        ((720, 480), OTHERS, (672, 448)),
+        ((1280, 800), OTHERS, (672, 448)),
+        ((1280, 720), OTHERS, (736, 416)),
+        ((1280, 720), OTHERS[-1:], (640, 480)),
+        ((1242, 375), OTHERS, (1280, 384)),
+        ((1242, 375), (), (640, 480)),
+        ((375, 1242), OTHERS, (608, 512)),  # the highest
+        ((160, 48), OTHERS, (640, 480)),  # twice as large it is small on any
+        ((300, 90), OTHERS, (640, 480)),  # as large on any, and the wide one would be filled better
     ],
 )
-def test_the_wide_grid_is_for_frames_that_fill_it_much_better(
-    frame: tuple[int, int], wide: tuple[int, int] | None, expected: tuple[int, int]
+def test_frames_go_to_the_grid_that_they_fill_best(
+    frame: tuple[int, int], others: tuple[tuple[int, int], ...], expected: tuple[int, int]
 ) -> None:
-    assert suited(frame, (640, 480), wide) == expected
+    assert suited(frame, (640, 480), others) == expected
+
+
+@given(sizes, st.permutations(OTHERS))
+def test_no_grid_on_which_frames_are_larger_is_filled_much_better_than_the_one_that_is_taken(
+    frame: tuple[int, int], others: list
+) -> None:
+    def filled(grid: tuple[int, int]) -> float:
+        width, height = content_size(frame, grid)
+        return width * height / (grid[0] * grid[1])
+
+    own, taken = (640, 480), suited(frame, (640, 480), others)
+    width = content_size(frame, own)[0]
+    assert taken == own or content_size(frame, taken)[0] > width
+    assert filled(taken) * WASTEFUL >= max(
+        filled(grid) for grid in [own, *others] if content_size(frame, grid)[0] > width or grid == own
+    )
 
 
 def test_equal_sizes_copy_nothing() -> None:

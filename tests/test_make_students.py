@@ -22,7 +22,7 @@ from stereo_rt.training.calibration import calibrate  # noqa: E402
 from stereo_rt.training.chance import mixed_seed  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-SMALL = ["--device", "cpu", "--batches", "1", "--only", "student_s"]
+SMALL = ["--device", "cpu", "--batches", "1", "--only", "student_s_16x9", "--only", "student_s"]
 SMALL += [f"--set={one}" for one in ("steps=2", "batch=1", "size=128x64", "scenes.pool=1", "scenes.fresh=1")]
 
 
@@ -55,9 +55,12 @@ def test_from_nothing_to_a_file_that_runs(
     changed = [name for name in plain if not torch.equal(plain[name], fitted[name])]
     assert sorted(changed) == ["certainty_bias", "certainty_gain"] and kept == facts
 
-    matcher = create_matcher(MatchConfig(model=str(tmp_path / "student_s.onnx")))
-    found = matcher(*np.random.default_rng(0).integers(0, 255, (2, 480, 640, 3), np.uint8))
-    assert found.disparity_px.shape == (480, 640) and np.isfinite(found.disparity_px).all()
+    for name, size in (("student_s", (480, 640)), ("student_s_16x9", (416, 736))):
+        matcher = create_matcher(MatchConfig(model=str(tmp_path / f"{name}.onnx")))
+        found = matcher(*np.random.default_rng(0).integers(0, 255, (2, *size, 3), np.uint8))
+        assert (matcher.spec.height, matcher.spec.width) == found.disparity_px.shape == size
+        assert np.isfinite(found.disparity_px).all()
+    assert (tmp_path / "student_s_16x9.onnx").stat().st_size < 400_000 < (tmp_path / "student_s.onnx").stat().st_size
 
 
 def test_a_wrong_name_is_one_sentence(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

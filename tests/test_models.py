@@ -14,7 +14,7 @@ from stereo_rt.config import CalibConfig
 from stereo_rt.errors import ModelError
 from stereo_rt.geometry import RectifiedRig
 from stereo_rt.matchers.base import MatcherSpec
-from stereo_rt.matchers.models import Twin, better_grid, find_model, shipped_models, signature, wide_twin
+from stereo_rt.matchers.models import Twin, better_grid, find_model, shipped_models, signature, twins, write_models
 from stereo_rt.session import live_size, make_plan
 
 IMAGE = (1, 3, 480, 640)
@@ -103,11 +103,13 @@ def test_what_is_no_stereo_network_is_one_sentence(inputs: list, outputs: list, 
     ("model", "size", "better"),
     [
         ("student_s", (640, 480), None),
-        ("student_s", (1280, 720), None),
+        ("student_s", (1280, 720), "student_s_16x9"),
         ("student_s", (1242, 375), "student_s_wide"),
         ("student_m", (1242, 375), "student_m_wide"),
         ("student_s_wide", (1242, 375), None),
         ("student_s_wide", (640, 480), "student_s"),
+        ("student_s_16x9", (720, 480), "student_s_3x2"),
+        ("student_s_int8", (1920, 1080), "student_s_int8_16x9"),
         ("mine", (1242, 375), None),
     ],
 )
@@ -119,36 +121,77 @@ def test_the_loop_says_which_network_suits_wide_frames(caplog: pytest.LogCapture
     """Where the matcher has not got its grid itself, as an engine."""
     rig, wide = RectifiedRig.uncalibrated(1242, 375), (1280, 384)
     for model, own, said in (
-        ("student_s", None, "--model student_s_wide sees more"),
-        ("student_s", wide, ""),
-        ("student_s_wide", None, ""),
+        ("student_s", (), "--model student_s_wide sees more"),
+        ("student_s", (wide,), ""),
+        ("student_s_wide", (), ""),
     ):
-        spec = MatcherSpec(model, "tensorrt", 640, 480, max_disparity_px=192, has_confidence=True, wide=own)
+        spec = MatcherSpec(model, "tensorrt", 640, 480, max_disparity_px=192, has_confidence=True, others=own)
         caplog.clear()
         make_plan(rig, CalibConfig(), rig.size, spec, offline=False)
         assert said in caplog.text and bool(said) == bool(caplog.text)
 
 
-@pytest.mark.parametrize(("wide", "grid"), [(None, (640, 193)), ((1280, 384), (1242, 375))])
-def test_live_wide_frames_are_rectified_to_the_grid_that_will_match_them(
-    wide: tuple[int, int] | None, grid: tuple[int, int]
+@pytest.mark.parametrize(
+    ("frame", "others", "grid"),
+    [
+        ((1242, 375), (), (640, 193)),
+        ((1242, 375), ((1280, 384),), (1242, 375)),
+        ((1280, 720), (), (640, 360)),
+        ((1280, 720), ((736, 416), (1280, 384)), (736, 414)),
+    ],
+)
+def test_live_frames_are_rectified_to_the_grid_that_will_match_them(
+    frame: tuple[int, int], others: tuple[tuple[int, int], ...], grid: tuple[int, int]
 ) -> None:
-    spec = MatcherSpec("n", "onnx", 640, 480, max_disparity_px=192, has_confidence=True, wide=wide)
-    assert live_size((1242, 375), spec) == grid
+    spec = MatcherSpec("n", "onnx", 640, 480, max_disparity_px=192, has_confidence=True, others=others)
+    assert live_size(frame, spec) == grid
 
 
-def test_wide_twins_are_of_the_same_weights_on_the_grid_of_their_row() -> None:
+def test_twins_are_of_the_same_weights_on_the_grids_of_their_row() -> None:
     """What the table says of them, and what nets/student.py does."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnx")
-    from stereo_rt.nets.student import SIZES
+    from stereo_rt.nets.student import SHAPES, SIZES
     from stereo_rt.nets.weights import load_network
 
     table = shipped_models()
-    pairs = {name: facts["wide"] for name, facts in table.items() if "wide" in facts and "precision" not in facts}
-    assert set(pairs) == {"student_s", "student_m", "student_l"}
-    for name, wide in pairs.items():
-        row = SIZES[table[name]["student_size"]]
-        assert (wide_twin(name), wide_twin(wide)) == (Twin(wide, row.wide), None)
-        own, other = (load_network(find_model(each).path)[0].state_dict() for each in (name, wide))
-        assert own.keys() == other.keys() and all(torch.equal(own[key], other[key]) for key in own)
+    originals = [name for name, facts in table.items() if "of" not in facts]
+    assert set(originals) == {"student_s", "student_m", "student_l", "student_s_int8", "student_m_int8"}
+    for name in originals:
+        others = SIZES[table[name]["student_size"]].others
+        assert set(twins(name)) == {Twin(f"{name}_{shape}", size) for shape, size in zip(SHAPES, others, strict=True)}
+        for twin in twins(name):
+            assert not twins(twin.name) and find_model(twin.name).path.stat().st_size < 400_000
+            assert table[twin.name]["version"] == table[name]["version"]
+            if "precision" not in table[name]:
+                own, other = (load_network(find_model(each).path)[0].state_dict() for each in (name, twin.name))
+                assert own.keys() == other.keys() and all(torch.equal(own[key], other[key]) for key in own)
+
+
+def test_a_twin_whose_weights_are_damaged_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(paths.engines(), tmp_path / "engines", ignore=shutil.ignore_patterns("*_[ml]*", "cache"))
+    monkeypatch.setattr(paths, "engines", lambda: tmp_path / "engines")
+    assert find_model("student_s_16x9").name == "student_s_16x9"
+    file = tmp_path / "engines" / "student_s.onnx"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match=r"student_s\.onnx: is damaged"):
+        find_model("student_s_16x9")
+
+
+def test_the_table_says_of_twins_what_their_original_says_and_writes_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = {"file": "net.onnx", "sha256": "0", "licence": "MIT", "input_size": "640x480"}
+    twin = {"of": "net", "file": "net_wide.onnx", "sha256": "1", "input_size": "1280x384"}
+    text = "# kept\n" + yaml.safe_dump({"net": original, "net_wide": twin}, sort_keys=False)
+    (tmp_path / "models.yaml").write_text(text)
+    monkeypatch.setattr(paths, "engines", lambda: tmp_path)
+    table = shipped_models()
+    assert table["net_wide"] == original | twin and twins("net") == (Twin("net_wide", (1280, 384)),)
+    write_models(table)
+    assert yaml.safe_load((tmp_path / "models.yaml").read_text()) == yaml.safe_load(text)
+    (tmp_path / "models.yaml").write_text(text.replace("of: net", "of: gone"))
+    with pytest.raises(ModelError, match="net_wide is of gone, which is not there"):
+        shipped_models()

@@ -103,6 +103,21 @@ def test_a_recording_loses_nothing_however_slow_the_sink() -> None:
     assert slow.closed == quick.closed == 1
 
 
+def test_the_plan_is_made_for_what_the_matcher_is_once_it_has_seen_the_frames_shape() -> None:
+    class Fitting(Shade):
+        def prepare(self, frame_size: tuple[int, int]) -> None:
+            self.spec = replace(self.spec, name="fitted to {}x{}".format(*frame_size))
+
+    planned: list[str] = []
+
+    def plan(size: tuple[int, int], spec: MatcherSpec) -> Plan:
+        planned.append(spec.name)
+        return Plan(RIG)
+
+    loop(MemorySource([frame()], length=2), Keep(), matcher=Fitting(), plan=plan).run()
+    assert planned == ["fitted to 32x24"]
+
+
 def test_a_result_carries_its_frame_and_stage_times() -> None:
     sink = Keep()
     loop(MemorySource([frame(7)], length=1), sink, plan=lambda size, spec: Plan(RIG, lambda f: f)).run()

@@ -22,7 +22,7 @@ from stereo_rt.atomic import write_bytes
 from stereo_rt.evaluation.report import mean_row
 from stereo_rt.evaluation.table import Column
 from stereo_rt.matchers.grid import grid_size
-from stereo_rt.matchers.models import TABLE, shipped_models, write_models
+from stereo_rt.matchers.models import TABLE, shipped_models, twins, write_models
 
 Row = Mapping[str, Any]
 BEGIN, END = "<!-- scores: tools/card_scores.py -->", "<!-- end of scores -->"
@@ -37,6 +37,8 @@ FIGURES = (Column("EPE px", ("all", "epe"), 2), *OVERALL, *NOC, *CONFIDENCE)
 WIDE = (FIGURES[0], *OVERALL, *CONFIDENCE, Column("ms", ("latency_ms",), 0))
 BY_SET = (*OVERALL[:2], CONFIDENCE[0])
 SGBM = "sgbm"
+WIDEST = "_wide"
+"""End of the names of networks on grids for frames about three times as wide as high."""
 IN_TABLE = {"epe": 2, "bad1": 1, "bad2": 1, "bad3": 1, "ause": 2, "roc_auc": 3}
 SHORT = ("_twoview", "_trainingQ", "_third", "middlebury")
 """Left out of the names of sets."""
@@ -52,14 +54,14 @@ def main() -> None:
         raise SystemExit(f"{a.scores}: {unknown[0]}.json is of no network in {TABLE}; name each file NAME.json, or sgbm.json")
     measured = {name: found[name] for name in (*table, SGBM) if name in found}
     for name in measured.keys() & table.keys():
+        for twin in twins(name):
+            table[twin.name].pop("scores", None)  # its original's, which are means over all grids
         table[name]["scores"] = scores(table[name], measured[name]["mean"])
         if table[name]["card"] == f"{name}.md":
             put(paths.engines() / table[name]["card"], blocks(name, measured))
     if wide := on_wide_grids(measured, table):
-        for name in wide.keys() & table.keys():
-            twin = table[table[name]["wide"]]
-            twin["scores"] = scores(twin, wide[name])
-        put(paths.engines() / twin["card"], table_of(wide, WIDE))
+        card = next(facts["card"] for name, facts in table.items() if name.endswith(WIDEST))
+        put(paths.engines() / card, table_of(wide, WIDE))
     write_models(table)
 
 
@@ -74,8 +76,8 @@ def on_wide_grids(measured: Mapping[str, Row], table: Mapping[str, Row]) -> dict
     found: dict[str, set[str]] = {}
     scenes: set[str] = set()
     for name in measured.keys() & table.keys():
-        if (twin := table[name].get("wide")) and "precision" not in table[name]:
-            size = list(grid_size(table[twin]["input_size"]))
+        if (twin := table.get(name + WIDEST)) and "precision" not in table[name]:
+            size = list(grid_size(twin["input_size"]))
             own = {scene for scene, row in measured[name]["scenes"].items() if row["grid"] == size}
             found |= {name: own} if own else {}
             scenes |= own

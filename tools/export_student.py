@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Ship a student: a training run becomes engines/NAME.onnx, as `stereo-rt export` writes it, and models.yaml learns of it.
 
+NAME_SHAPE.onnx are written as well, for frames of other shapes (SHAPES in nets/student.py): operations alone, which read their
+weights out of NAME.onnx.
+
     export_student.py RUN NAME [--student-size s] [--size 640x480] [--precision fp32|int8] [--recipe TEXT] [--version N]
 
 RUN is what `stereo-rt export` takes. Nothing is replaced unless the file answers as the network does. The other facts in
@@ -10,16 +13,19 @@ models.yaml (scores, licence) are kept as they are: tools/card_scores.py writes 
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from stereo_rt import paths
 from stereo_rt.digest import sha256_of
 from stereo_rt.engine.export import NORMALISATION, export_checked
-from stereo_rt.engine.origin import open_origin
+from stereo_rt.engine.origin import Origin, open_origin
 from stereo_rt.errors import StereoError
 from stereo_rt.matchers.grid import grid_size
 from stereo_rt.matchers.models import TABLE, shipped_models, write_models
 from stereo_rt.nets.cost import gmacs, parameters
-from stereo_rt.nets.student import SIZES
+from stereo_rt.nets.student import SHAPES, SIZES
+
+TWINS_CARD = "student_grids.md"
 
 
 def main() -> None:
@@ -38,31 +44,44 @@ def main() -> None:
     table = shipped_models()
     entry = table.setdefault(a.name, {})
     facts = {
-        "file": f"{a.name}.onnx",
         "version": a.version or entry.get("version", 0) + 1,
         "student_size": origin.facts["student_size"],
         "recipe": a.recipe or entry.get("recipe", origin.facts["recipe"]),
+        "max_disparity_px": origin.net.max_disparity_px,
+        "normalisation": NORMALISATION,
+        "outputs": ["disparity", "confidence"],
+        "parameters": parameters(origin.net),
     }
     if (precision := a.precision or entry.get("precision", "fp32")) != "fp32":
         facts["precision"] = precision
-    target = paths.engines() / facts["file"]
-    metadata = {"name": a.name} | {key: str(value) for key, value in facts.items() if key != "file"}
+    twins = zip(SHAPES, SIZES[facts["student_size"]].others, strict=True)
+    names = {a.name: size} | {f"{a.name}_{shape}": other for shape, other in twins}
     try:
-        export_checked(origin.net, target, size, metadata, precision, say=print)
+        for name, grid in names.items():
+            own = ship(origin, name, grid, facts, None if name == a.name else a.name)
+            table.setdefault(name, {}).update(facts | own)
     except StereoError as e:
         raise SystemExit(str(e)) from None
-    entry.update(
-        facts,
-        input_size="{}x{}".format(*size),
-        max_disparity_px=origin.net.max_disparity_px,
-        normalisation=NORMALISATION,
-        sha256=sha256_of(target),
-        outputs=["disparity", "confidence"],
-        parameters=parameters(origin.net),
-        gmacs=round(gmacs(origin.net, size), 1),
-    )
     write_models(table)
-    print(f"{target}: now run stereo-rt eval --json and tools/card_scores.py, for the scores in {TABLE}")
+    print(f"now run stereo-rt eval --json and tools/card_scores.py, for the scores in {TABLE}")
+
+
+def ship(origin: Origin, name: str, size: tuple[int, int], facts: dict[str, Any], of: str | None = None) -> dict[str, Any]:
+    """Write one file, with its own weights or with those of the file `of`; what models.yaml says of it alone.
+
+    Raises StereoError.
+    """
+    target = paths.engines() / f"{name}.onnx"
+    original = paths.engines() / f"{of}.onnx" if of else None
+    metadata = {"name": name} | {key: str(facts[key]) for key in ("version", "student_size", "recipe")}
+    print(target, flush=True)
+    export_checked(origin.net, target, size, metadata, facts.get("precision", "fp32"), original=original, say=print)
+    return ({"of": of, "card": TWINS_CARD} if of else {}) | {
+        "file": target.name,
+        "input_size": "{}x{}".format(*size),
+        "sha256": sha256_of(target),
+        "gmacs": round(gmacs(origin.net, size), 1),
+    }
 
 
 if __name__ == "__main__":

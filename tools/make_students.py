@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from stereo_rt.training.session import Plan, run_training
 from stereo_rt.training.streams import build_stream
 
 WEIGHTS = "student.safetensors"
+Row = Mapping[str, Any]
 
 
 def main() -> None:
@@ -61,14 +63,19 @@ def main() -> None:
         with crew(a.device) as mates:
             average, facts = trained(recipe, a.out / "run", mates, a.minutes)
             weights = calibrated(recipe, average, facts, a.out, mates, a.batches)
-        for name in names:
-            origin = open_origin(str(weights), shipped[name]["student_size"])
-            size = grid_size(shipped[name]["input_size"])
-            print(f"{a.out / name}.onnx", flush=True)
-            precision = shipped[name].get("precision", "fp32")
-            export_checked(origin.net, a.out / f"{name}.onnx", size, origin.facts | {"name": name}, precision, say=print)
+        for name in sorted(names, key=lambda name: "of" in shipped[name]):  # those that others refer to first
+            exported(weights, name, shipped[name], names, a.out)
     except StereoError as e:
         raise SystemExit(str(e)) from None
+
+
+def exported(weights: Path, name: str, facts: Row, names: list[str], out: Path) -> None:
+    """One network of the table; it refers to the weights of its original where that was written too. Raises StereoError."""
+    origin, size = open_origin(str(weights), facts["student_size"]), grid_size(facts["input_size"])
+    original = out / f"{facts['of']}.onnx" if facts.get("of") in names else None
+    target, precision = out / f"{name}.onnx", facts.get("precision", "fp32")
+    print(target, flush=True)
+    export_checked(origin.net, target, size, origin.facts | {"name": name}, precision, original=original, say=print)
 
 
 def trained(recipe: Recipe, run: Path, mates: Crew, minutes: float | None) -> tuple[dict[str, Tensor], dict[str, Any]]:

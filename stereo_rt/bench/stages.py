@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..frames import Disparity, StereoFrame
 from ..geometry import RectifiedRig
 from ..matchers import create_matcher
-from ..matchers.base import Matcher, MatcherSpec, NetworkTimer
+from ..matchers.base import Matcher, MatcherSpec, NetworkTimer, Preparing
 from ..plan import Plan
 from ..post import Post
 from ..timing import timed_ms
@@ -48,6 +48,8 @@ def stages_alone(
     """
     matcher, apply = create_matcher(match), Post(post)
     try:
+        if isinstance(matcher, Preparing):
+            matcher.prepare(held[0].size)
         planned = plan(matcher.spec)
         rectify = planned.rectify
         rectified = [rectify(frame) for frame in held] if rectify else list(held)

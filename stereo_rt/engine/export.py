@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +24,7 @@ from ..nets.predictions import StereoNet
 from . import parity
 from .precision import to_mixed
 from .quantised import EXAMPLES, to_int8
+from .shared import share_weights
 
 OPSET = 17
 NORMALISATION = "rgb_0_1"
@@ -46,12 +48,14 @@ def export_checked(
     precision: str = "fp32",
     *,
     trained: bool = True,
+    original: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> None:
     """export_onnx, then compare the file's answers with the network's, and those in FP16 or INT8 with FP32's (parity.py).
 
     metadata gains input_size, normalisation, precision and, of a stereo network, max_disparity_px. trained: False for
-    random weights, which have no accuracy to keep: only that all values are finite is checked. say: told each comparison.
+    random weights, which have no accuracy to keep: only that all values are finite is checked. original: a file of the same
+    weights in the folder of `path`, which then refers to them (shared.py). say: told each comparison.
     Raises CheckFailed, and then `path` is as it was; ValueError, ModelError, OutputError.
     """
     width, height = size
@@ -71,7 +75,7 @@ def export_checked(
     with replacing(path) as temporary:
         before = parity.torch_estimator(net)
         for name, form, allowed in steps:
-            _write(temporary, form, facts)
+            _write(temporary, form, facts, original)
             after = parity.onnx_estimator(temporary)
             found = parity.compare(before, after, pairs)
             say(f"{name}: {found}")
@@ -123,7 +127,13 @@ def _simplified(file: Path) -> onnx.ModelProto:
     return model
 
 
-def _write(path: Path, model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
+def _write(path: Path, model: onnx.ModelProto, metadata: Mapping[str, str], original: Path | None = None) -> None:
     onnx.helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model, full_check=True)
+    if original is not None:
+        model = deepcopy(model)
+        if not share_weights(model, original):
+            raise CheckFailed(
+                f"{original}: holds none of these weights, so nothing was written; export that file from them first"
+            )
     write_bytes(path, model.SerializeToString())

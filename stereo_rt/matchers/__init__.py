@@ -11,7 +11,7 @@ from ..config import MatchConfig
 from ..errors import StereoError
 from .base import Matcher, MatcherSpec
 from .fitted import FittedMatcher
-from .models import wide_twin
+from .models import twins
 
 __all__ = ["Matcher", "MatcherSpec", "create_matcher"]
 
@@ -30,13 +30,14 @@ def create_matcher(match: MatchConfig) -> Matcher:
     """The matcher that the settings ask for. Raises ModelError, MissingExtra; CheckFailed for an engine that is not used."""
     if match.backend == "auto":
         return _automatic(match)
-    twin = wide_twin(match.model) if match.backend in _ONE_GRID else None
-    if twin is None:
-        return _open(match)
-    return FittedMatcher(_open(match), twin, partial(_open, match.model_copy(update={"model": twin.name})))
+    others = twins(match.model) if match.backend in _ONE_GRID else ()
+    return FittedMatcher(_open(match), others, partial(_open, match)) if others else _open(match)
 
 
-def _open(match: MatchConfig) -> Matcher:
+def _open(match: MatchConfig, model: str | None = None) -> Matcher:
+    """model: another network than the settings name."""
+    if model is not None:
+        match = match.model_copy(update={"model": model})
     module, name = _BACKENDS[match.backend]
     return getattr(import_module(f".{module}", __name__), name)(match)
 

@@ -17,7 +17,7 @@ class MatcherSpec:
 
     width, height: the network's fixed input grid in pixels; None when it works on any size as it comes.
     max_disparity_px: the largest disparity it can find, on the grid it takes.
-    wide: (width, height) of a second grid, for frames that would leave much of the first one empty.
+    others: (width, height) of more grids, for frames of other shapes, which would leave a part of the first one empty.
     """
 
     name: str
@@ -27,13 +27,13 @@ class MatcherSpec:
     max_disparity_px: float
     has_confidence: bool
     sha256: str | None = None
-    wide: tuple[int, int] | None = None
+    others: tuple[tuple[int, int], ...] = ()
 
     def grid_for(self, frame_size: tuple[int, int]) -> tuple[int, int] | None:
         """(width, height) of the grid that frames of this size are brought to; None when they stay as they are."""
         if self.width is None or self.height is None:
             return None
-        return suited(frame_size, (self.width, self.height), self.wide)
+        return suited(frame_size, (self.width, self.height), self.others)
 
 
 @runtime_checkable

@@ -1,9 +1,9 @@
-"""FittedMatcher: a shipped network on whichever of its two grids suits the frames."""
+"""FittedMatcher: a shipped network on whichever of its grids suits the frames."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -17,17 +17,18 @@ log = logging.getLogger(__name__)
 
 
 class FittedMatcher:
-    """Matches with `own`, and wide frames, which would leave much of its grid empty, with its twin.
+    """Matches with `own`, and frames of other shapes, which would leave a part of its grid empty, with the twin they fill best.
 
-    make_twin: opens the matcher of the twin. It is called for the first wide frame; where that fails (an engine may be built
-    for one grid only), `own` takes them all.
+    open_twin: opens the matcher of a twin, by its name. It is called for the first frame that suits the twin; where that fails
+    (an engine may be built for one grid only), no more twins are opened.
     """
 
-    def __init__(self, own: Matcher, twin: Twin, make_twin: Callable[[], Matcher]) -> None:
-        self._own, self._name, self._make_twin = own, twin.name, make_twin
-        self._twin: Matcher | None = None
+    def __init__(self, own: Matcher, twins: Iterable[Twin], open_twin: Callable[[str], Matcher]) -> None:
+        self._own, self._open_twin = own, open_twin
+        self._names = {twin.size: twin.name for twin in twins}
+        self._opened: dict[tuple[int, int], Matcher] = {}
         self._latest = own
-        self.spec = replace(own.spec, wide=twin.size)
+        self.spec = replace(own.spec, others=tuple(self._names))
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Disparity:
         self.prepare((left.shape[1], left.shape[0]))
@@ -35,17 +36,20 @@ class FittedMatcher:
 
     def prepare(self, frame_size: tuple[int, int]) -> None:
         """See Preparing."""
-        self._latest = self._wide() if self.spec.grid_for(frame_size) == self.spec.wide else self._own
+        size = self.spec.grid_for(frame_size)
+        if size in self._names and size not in self._opened:
+            self._open(size, frame_size)
+            size = self.spec.grid_for(frame_size)
+        self._latest = self._opened.get(size, self._own) if size else self._own
 
-    def _wide(self) -> Matcher:
-        if self._twin is None:
-            try:
-                self._twin = self._make_twin()
-                log.info("wide frames: matched on the grid of %s", self._name)
-            except StereoError as e:
-                log.warning("%s; %s takes the wide frames on its own grid", e, self.spec.name)
-                self._twin, self.spec = self._own, self._own.spec
-        return self._twin
+    def _open(self, size: tuple[int, int], frame_size: tuple[int, int]) -> None:
+        """Either the twin is open after this, or those that are open are all that there will be."""
+        try:
+            self._opened[size] = self._open_twin(self._names[size])
+            log.info("frames of %dx%d: matched on the grid of %s", *frame_size, self._names[size])
+        except StereoError as e:
+            self.spec = replace(self.spec, others=tuple(self._opened))
+            log.warning("%s; %s takes frames of %dx%d on the best grid that it has", e, self.spec.name, *frame_size)
 
     def network_ms(self, repeats: int) -> list[float]:
         """See NetworkTimer: of the network that the latest frame asked for."""
@@ -57,6 +61,5 @@ class FittedMatcher:
         return getattr(self._latest, "engine_key", None)
 
     def close(self) -> None:
-        self._own.close()
-        if self._twin is not None and self._twin is not self._own:
-            self._twin.close()
+        for matcher in (self._own, *self._opened.values()):
+            matcher.close()

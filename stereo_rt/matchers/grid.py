@@ -8,6 +8,7 @@ Pixel centres are at integers, so scaling by s maps x to (x + 0.5) * s - 0.5, as
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -19,7 +20,7 @@ STEP_PX = 1.0
 """Interpolated disparities stay within this of the nearest sample (network pixels); beyond it the sample itself is taken."""
 ENLARGED = 2
 """More adds no detail, and takes from what the network sees around a pixel, and from the largest disparity it finds."""
-WASTEFUL = 1.5
+WASTEFUL = 1.03
 """A grid gives way to another that frames fill so many times better."""
 
 
@@ -41,11 +42,13 @@ def content_size(frame_size: tuple[int, int], network_size: tuple[int, int]) -> 
     return width, max(1, min(grid_h, round(h * width / w)))
 
 
-def suited(frame_size: tuple[int, int], network_size: tuple[int, int], wide: tuple[int, int] | None) -> tuple[int, int]:
-    """The grid for such frames: the network's own, or the wide one, where there is one and they fill it much better."""
-    if wide is None or _filled(frame_size, wide) <= WASTEFUL * _filled(frame_size, network_size):
-        return network_size
-    return wide
+def suited(frame_size: tuple[int, int], network_size: tuple[int, int], others: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """The grid for such frames: of the others on which they are larger the one that they fill best, or the network's own, where
+    they fill that about as well."""
+    width, _ = content_size(frame_size, network_size)
+    finer = (size for size in others if content_size(frame_size, size)[0] > width)
+    best = max(finer, key=lambda size: _filled(frame_size, size), default=network_size)
+    return best if _filled(frame_size, best) > WASTEFUL * _filled(frame_size, network_size) else network_size
 
 
 def _filled(frame_size: tuple[int, int], network_size: tuple[int, int]) -> float:

@@ -30,7 +30,7 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Twin:
-    """A shipped network by its name, and the (width, height) of its grid."""
+    """A shipped network of the weights of another, by its name, and the (width, height) of its grid."""
 
     name: str
     size: tuple[int, int]
@@ -49,7 +49,10 @@ class Signature:
 
 
 def shipped_models() -> dict[str, dict[str, Any]]:
-    """The table of shipped networks: name -> facts (see engines/README.md). Raises ModelError."""
+    """The table of shipped networks: name -> facts (see engines/README.md), of twins those of their original too.
+
+    Raises ModelError.
+    """
     file = paths.engines() / TABLE
     try:
         table = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -59,12 +62,19 @@ def shipped_models() -> dict[str, dict[str, Any]]:
     for name, facts in table.items():
         if lacking := {"file", "sha256"} - facts.keys():
             raise ModelError(f"{file}: the entry {name} lacks {' and '.join(sorted(lacking))}; install stereo_rt again")
-    return table
+        if (original := facts.get("of")) is not None and original not in table:
+            raise ModelError(f"{file}: the entry {name} is of {original}, which is not there; install stereo_rt again")
+    return {name: {**table.get(facts.get("of"), {}), **facts} for name, facts in table.items()}
 
 
 def write_models(table: Mapping[str, Mapping[str, Any]]) -> None:
-    """Replace the table of shipped networks; its comments stay. Raises OutputError."""
+    """Replace the table of shipped networks; its comments stay, and of twins only what their original does not say as well
+    is written. Raises OutputError."""
     file = paths.engines() / TABLE
+    table = {
+        name: {key: value for key, value in facts.items() if table.get(facts.get("of", ""), {}).get(key) != value}
+        for name, facts in table.items()
+    }
     comments = "".join(line + "\n" for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
     write_bytes(file, (comments + yaml.safe_dump(table, sort_keys=False, width=110)).encode())
 
@@ -77,8 +87,13 @@ def find_model(model: str) -> ModelFile:
     table = shipped_models()
     if model not in table:
         near = difflib.get_close_matches(model, table, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"shipped are {', '.join(table)}; or pass a file: --model FILE.onnx"
+        originals = (name for name, facts in table.items() if "of" not in facts)
+        hint = (
+            f"did you mean '{near[0]}'?" if near else f"shipped are {', '.join(originals)}; or pass a file: --model FILE.onnx"
+        )
         raise ModelError(f"there is no network named '{model}'; {hint}")
+    if "of" in table[model]:
+        find_model(table[model]["of"])  # its weights lie in that file
     path = paths.engines() / table[model]["file"]
     found = _sha256(path)
     if found != table[model]["sha256"]:
@@ -89,28 +104,32 @@ def find_model(model: str) -> ModelFile:
     return ModelFile(model, path, found)
 
 
-def wide_twin(model: str) -> Twin | None:
-    """The shipped network of the same weights for wide frames. Raises ModelError for a damaged table."""
+def twins(model: str) -> tuple[Twin, ...]:
+    """The shipped networks of the weights of `model`, itself shipped and no twin, on grids for frames of other shapes.
+
+    Raises ModelError for a damaged table.
+    """
     if model.endswith(".onnx"):
-        return None
-    table = shipped_models()
-    name = table[model].get("wide") if model in table else None
-    return Twin(name, grid_size(table[name]["input_size"])) if name else None
+        return ()
+    rows = shipped_models().items()
+    return tuple(Twin(name, grid_size(facts["input_size"])) for name, facts in rows if facts.get("of") == model)
 
 
 def better_grid(model: str, frame_size: tuple[int, int]) -> str | None:
-    """The shipped network of the same weights whose grid such frames fill much better than that of `model`; None where there
-    is none, and for networks that are not shipped.
+    """The shipped network of the same weights whose grid such frames fill better than that of `model`; None where there is
+    none, and for networks that are not shipped.
 
     frame_size: (width, height). Raises ModelError for a damaged table.
     """
     table = shipped_models()
     if model not in table:
         return None
-    others = [table[model].get("wide"), *(name for name, facts in table.items() if facts.get("wide") == model)]
+    original = table[model].get("of", model)
+    family = (Twin(original, grid_size(table[original]["input_size"])), *twins(original))
+    names = {twin.size: twin.name for twin in family}
     own = grid_size(table[model]["input_size"])
-    sizes = {name: grid_size(table[name]["input_size"]) for name in others if name}
-    return next((name for name, size in sizes.items() if suited(frame_size, own, size) != own), None)
+    best = suited(frame_size, own, names.keys() - {own})
+    return None if best == own else names[best]
 
 
 def signature(path: Path, inputs: Sequence[tuple[str, Sequence]], outputs: Sequence[tuple[str, Sequence]]) -> Signature:

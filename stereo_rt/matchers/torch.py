@@ -12,7 +12,7 @@ from ..frames import Disparity
 from .base import MatcherSpec
 from .cores import usable_cores
 from .grid import Grid, grid_size
-from .models import find_model, wide_twin
+from .models import find_model, twins
 from .tensors import clean_outputs
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class NetMatcher:
     """Any network of ours, as it is in memory, on a grid of size (width, height). device: the network's.
 
-    net: the network itself, for those who look at more than its maps. wide: see MatcherSpec.
+    net: the network itself, for those who look at more than its maps. others: see MatcherSpec.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class NetMatcher:
         device: torch.device,
         name: str,
         sha256: str | None = None,
-        wide: tuple[int, int] | None = None,
+        others: tuple[tuple[int, int], ...] = (),
     ) -> None:
         self.net, self._device = net, device
         self._pixels: dict[tuple[int, int], Tensor] = {}
@@ -48,7 +48,7 @@ class NetMatcher:
             max_disparity_px=float(net.max_disparity_px),
             has_confidence=True,
             sha256=sha256,
-            wide=wide,
+            others=others,
         )
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> Disparity:
@@ -126,6 +126,5 @@ class TorchMatcher(NetMatcher):
             width, height = (round(side * scale / net.multiple_px) * net.multiple_px for side in size)
             return width, height
 
-        twin = wide_twin(match.model)
-        size, wide = scaled(grid_size(metadata["input_size"])), scaled(twin.size) if twin else None
-        super().__init__(net.to(device), size, device, model.name, model.sha256, wide)
+        size, others = scaled(grid_size(metadata["input_size"])), tuple(scaled(twin.size) for twin in twins(match.model))
+        super().__init__(net.to(device), size, device, model.name, model.sha256, others)

@@ -18,8 +18,8 @@ class Network(nn.Module):
     multiple_px = 32
     grid = (640, 480)
     """(width, height) of the input that it is meant for; it takes any."""
-    wide: tuple[int, int] | None = None
-    """The same for wide frames, where it has one."""
+    others: tuple[tuple[int, int], ...] = ()
+    """The same for frames of other shapes, where it has some."""
     max_disparity_px = 192
     has_distributions = True
     """Of disparities; False for a network that regresses them."""

@@ -52,13 +52,13 @@ class Predictions:
 class StereoNet(Protocol):
     """A trainable network: an nn.Module that also has these. Images are (B, 3, H, W) float RGB in [0, 1].
 
-    grid: (width, height) of the input that it is meant for; it takes any whose sides are multiples of multiple_px. wide: the
-    same for wide frames, None where it has none of its own.
+    grid: (width, height) of the input that it is meant for; it takes any whose sides are multiples of multiple_px. others:
+    the same for frames of other shapes, where it has some.
     """
 
     multiple_px: int
     grid: tuple[int, int]
-    wide: tuple[int, int] | None
+    others: tuple[tuple[int, int], ...]
     max_disparity_px: int
 
     def predict(self, left: Tensor, right: Tensor) -> Predictions: ...

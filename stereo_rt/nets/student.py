@@ -26,6 +26,9 @@ MULTIPLE_PX = 32
 """Input width and height must be multiples of this."""
 BIN_PX = 2
 """Width of a matching bin on the input's own grid."""
+SHAPES = ("5x4", "3x2", "16x9", "wide")
+"""Shapes of frames, beside 4:3, for which a size has a grid of its own: of about as many pixels, but for the wide one, which is
+for frames about three times as wide as high."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,8 @@ class StudentSize:
     head, head_blocks: the same at 1/4. guide: channels that steer the first upsampling.
     refine, refine_blocks: channels of the refinement at 1/2, and its residual blocks.
     window_bins: the expectation looks so many bins to either side of the most likely one.
-    max_disparity_px: a multiple of 8. grid: (width, height) of the input that it is meant for, wide: the same for frames about
-    three times as wide as high; the layers take any.
+    max_disparity_px: a multiple of 8. grid: (width, height) of the input that it is meant for, others: the same for frames of
+    the SHAPES; the layers take any.
     """
 
     encoder: tuple[int, int, int, int]
@@ -56,13 +59,13 @@ class StudentSize:
     window_bins: int = 2
     max_disparity_px: int = 192
     grid: tuple[int, int] = (640, 480)
-    wide: tuple[int, int] = (1280, 384)
+    others: tuple[tuple[int, int], ...] = ((608, 512), (672, 448), (736, 416), (1280, 384))
 
 
 _N = StudentSize((12, 24, 48, 64), (0, 1, 1), 2, 16, (64, 96, 112), (0, 1, 1), 32, 0, guide=16, refine=8)
 _S = StudentSize((16, 32, 64, 96), (1, 1, 1), 4, 24, (96, 128, 160), (1, 1, 1), 48, 1, guide=12, refine=16)
-_M = replace(_S, grid=(960, 736), wide=(1536, 448))
-_L = replace(_S, grid=(1280, 960), wide=(1920, 576))
+_M = replace(_S, grid=(960, 736), others=((928, 768), (1024, 672), (1120, 640), (1536, 448)))
+_L = replace(_S, grid=(1280, 960), others=((1216, 1024), (1344, 896), (1472, 832), (1920, 576)))
 SIZES = {"n": _N, "s": _S, "m": _M, "l": _L}
 """From s on, the rows grow by their grids and share the layers, and so may share weights: a finer grid makes the same weights
 better (see the cards), wider layers would have to learn all anew."""
@@ -83,7 +86,7 @@ class Student(nn.Module):
         super().__init__()
         self.size, self.max_disparity_px = size, size.max_disparity_px
         self.grid = size.grid
-        self.wide: tuple[int, int] | None = size.wide
+        self.others = size.others
         c2, c4, _, _ = size.encoder
         bins = size.max_disparity_px // BIN_PX
         self.encoder = Encoder(size)

@@ -24,7 +24,7 @@ def judge_on(dataset: Path, device: torch.device) -> Judge:
 
     def judge(net: nn.Module) -> dict[str, float]:
         stereo = cast(StereoNet, net)
-        mean = evaluate(NetMatcher(stereo, stereo.grid, device, "in training", wide=stereo.wide), scenes)["mean"]
+        mean = evaluate(NetMatcher(stereo, stereo.grid, device, "in training", others=stereo.others), scenes)["mean"]
         noc, confidence = mean["noc"] or {}, mean["confidence"] or {}
         figures = {name: mean["all"].get(name) for name in ("epe", "bad1", "bad2", "bad3")}
         figures |= {"bad1_noc": noc.get("bad1"), "bad2_noc": noc.get("bad2"), "ause": confidence.get("ause")}
