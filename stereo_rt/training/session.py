@@ -28,6 +28,8 @@ from .trainer import Ended, Habits, Trainer
 
 SCORES = 20
 """Scores along a run, unless told how many steps lie between them."""
+PREVIEWED = 24
+"""Scenes that a preview chooses its samples from: a pool as large as training's takes minutes to draw."""
 
 
 @dataclass(frozen=True)
@@ -125,4 +127,6 @@ def conclude(trainer: Trainer, plan: Plan, say: Callable[[str], None], done: str
 
 def preview_samples(recipe: Recipe, crew: Crew, file: Path) -> None:
     """A sheet of what the network would be shown. Raises OutputError, and what building the stream raises."""
+    scenes = recipe.scenes.model_copy(update={"pool": min(recipe.scenes.pool, PREVIEWED)})
+    recipe = recipe.model_copy(update={"scenes": scenes.model_copy(update={"fresh": min(scenes.fresh, scenes.pool)})})
     sheet(build_stream(recipe, crew), file, title=f"{recipe.network}, seed {recipe.seed}")

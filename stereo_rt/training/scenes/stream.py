@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -12,12 +14,12 @@ from ..chance import generator
 from ..crops import Zoom, cut, draw_crop
 from ..sensor import sense
 from .layout import sample_layout
-from .rendering import render
+from .rendering import Rendered, render
 from .textures import make_textures
 
 MARGIN = 1.25  # scenes are that much larger than the crops of them
 TEXTURES = 256
-AT_ONCE = {"cpu": 1, "cuda": 8}  # scenes to a call of render
+AT_ONCE = {"cuda": 8}  # scenes to a call of render; the others draw one scene a core
 
 
 class SceneStream:
@@ -52,45 +54,54 @@ class SceneStream:
         self._batch, self._pool, self._fresh, self._device = batch, pool, fresh, torch.device(device)
         self._textures = make_textures(TEXTURES, seed, self._device, textures)
         width, height = self._scene_size = (round(size[0] * MARGIN), round(size[1] * MARGIN))
-        self._images = torch.empty(pool, 6, height, width, dtype=torch.uint8, device=self._device)
-        self._disparity_px = torch.empty(pool, height, width, device=self._device)
-        self._occluded = torch.empty(pool, height, width, dtype=torch.bool, device=self._device)
-        self._held = [-1] * pool  # the scene in each place of the pool
+        self._together = AT_ONCE.get(self._device.type, torch.get_num_threads())
+        places = pool + self._together - 1  # some are drawn before their step, so that they can be drawn together
+        self._images = torch.empty(places, 6, height, width, dtype=torch.uint8, device=self._device)
+        self._disparity_px = torch.empty(places, height, width, device=self._device)
+        self._occluded = torch.empty(places, height, width, dtype=torch.bool, device=self._device)
+        self._held = [-1] * places  # the scene in each of them
 
     def batch(self, step: int) -> Batch:
         first = int(step * self._fresh)
-        self._hold(range(first, first + self._pool))
+        self._hold(first)
         chance = generator(self.seed, step)
-        crops = [self._crop(chance) for _ in range(self._batch)]
+        crops = [self._crop(first, chance) for _ in range(self._batch)]
         images, disparity_px, occluded = (torch.stack(field) for field in zip(*crops, strict=True))
         left, right = sense(images[:, :3], images[:, 3:], chance)
         return Batch(left, right, disparity_px.masked_fill(disparity_px > self.max_disparity_px, torch.nan), occluded)
 
-    def _crop(self, chance: torch.Generator) -> tuple[Tensor, ...]:
-        place = int(torch.randint(self._pool, (), generator=chance))
+    def _crop(self, first: int, chance: torch.Generator) -> tuple[Tensor, ...]:
+        scene = first + (int(torch.randint(self._pool, (), generator=chance)) - first) % self._pool
         crop = draw_crop(chance, self._scene_size, self.size, self.zoom)
+        place = scene % len(self._held)
         return cut(crop, self._images[place], self._disparity_px[place], self._occluded[place], self.size)
 
-    def _hold(self, scenes: range) -> None:
-        """Renders those of the scenes that the pool does not hold, each in the place of one it no longer needs."""
-        missing = [k for k in scenes if self._held[k % self._pool] != k]
+    def _hold(self, first: int) -> None:
+        """Draws the scenes of the pool from `first` on that are missing, and with them some that are next."""
+        if not self._missing(range(first, first + self._pool)):
+            return
         threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # many small operations: two threads take longer than one
+        torch.set_num_threads(1)  # many small operations: two threads take longer than one, but two scenes are drawn at once
         try:
-            self._draw(missing)
+            self._draw(self._missing(range(first, first + len(self._held) if self._fresh else first + self._pool)))
         finally:
             torch.set_num_threads(threads)
 
+    def _missing(self, scenes: Iterable[int]) -> list[int]:
+        return [k for k in scenes if self._held[k % len(self._held)] != k]
+
     def _draw(self, missing: list[int]) -> None:
         at_once = AT_ONCE.get(self._device.type, 1)
-        for first in range(0, len(missing), at_once):
-            some = missing[first : first + at_once]
-            layouts = [
-                sample_layout(self.seed, k, self._scene_size, self.max_disparity_px, self._textures.deviation) for k in some
-            ]
-            rendered = render(layouts, self._textures, self._device)
-            places = [k % self._pool for k in some]
-            self._images[places] = torch.cat(rendered.images, 1).mul(255).round().to(torch.uint8)
-            self._disparity_px[places], self._occluded[places] = rendered.disparity_px[0], rendered.occluded[0]
-            for place, k in zip(places, some, strict=True):
-                self._held[place] = k
+        parts = [missing[first : first + at_once] for first in range(0, len(missing), at_once)]
+        with ThreadPoolExecutor(self._together // at_once) as pool:
+            for scenes, rendered in zip(parts, pool.map(self._rendered, parts), strict=True):
+                places = [k % len(self._held) for k in scenes]
+                self._images[places] = torch.cat(rendered.images, 1).mul(255).round().to(torch.uint8)
+                self._disparity_px[places], self._occluded[places] = rendered.disparity_px[0], rendered.occluded[0]
+                for place, k in zip(places, scenes, strict=True):
+                    self._held[place] = k
+
+    def _rendered(self, scenes: list[int]) -> Rendered:
+        deviation = self._textures.deviation
+        layouts = [sample_layout(self.seed, k, self._scene_size, self.max_disparity_px, deviation) for k in scenes]
+        return render(layouts, self._textures, self._device)
