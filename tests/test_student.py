@@ -12,6 +12,7 @@ onnx = pytest.importorskip("onnx")
 
 from stereo_rt.config import MatchConfig  # noqa: E402
 from stereo_rt.engine.export import export_onnx  # noqa: E402
+from stereo_rt.engine.origin import open_origin  # noqa: E402
 from stereo_rt.errors import ModelError  # noqa: E402
 from stereo_rt.matchers import create_matcher  # noqa: E402
 from stereo_rt.nets import STUDENTS, build  # noqa: E402
@@ -175,6 +176,13 @@ def test_export_keeps_names_and_values_at_any_size(size: str, grid: tuple[int, i
         maps[backend] = matcher(frame, frame)
         matcher.close()
     assert np.abs(maps["onnx"].disparity_px - maps["torch"].disparity_px).mean() < 5e-3
+
+
+def test_a_file_that_does_not_say_its_grid_is_read_all_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "net.onnx"
+    export_onnx(made_up("n").folded(), file, (96, 64), {"student_size": "n"})
+    assert load_network(file)[1] == {"student_size": "n", "input_size": "96x64"}
+    assert open_origin(str(file)).size == (96, 64)
 
 
 def test_sizes_that_do_not_fit_are_refused(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from stereo_rt.engine.running import LoadedEngine
 from stereo_rt.errors import StereoError
 from stereo_rt.geometry import RectifiedRig
 from stereo_rt.matchers.base import Matcher
-from stereo_rt.matchers.models import find_model, shipped_models
+from stereo_rt.matchers.models import find_model, originals, shipped_models
 from stereo_rt.matchers.onnx import OnnxMatcher
 from stereo_rt.plan import Plan
 from stereo_rt.sources.memory import MemorySource
@@ -59,9 +59,7 @@ def main() -> None:
         sys.exit("there is neither an NVIDIA GPU here nor TensorRT, so nothing can be checked; see: stereo-rt doctor")
     flavour = load(arguments.flavour or names[0 if gpu else -1]) if names else None
     say(f"{flavour or 'no TensorRT'} on {gpu or 'a machine without GPU: engines are built ahead of time, and none is run'}")
-    networks = arguments.networks or [
-        name for name, facts in shipped_models().items() if not facts.keys() & {"precision", "of"}
-    ]
+    networks = arguments.networks or [name for name in originals() if "precision" not in shipped_models()[name]]
     with Sampler(find_probes()) as sampler:
         found = [check(name, flavour, gpu, arguments.frames) for name in networks]
     report = {

@@ -67,6 +67,11 @@ def shipped_models() -> dict[str, dict[str, Any]]:
     return {name: {**table.get(facts.get("of"), {}), **facts} for name, facts in table.items()}
 
 
+def originals() -> tuple[str, ...]:
+    """Names of the shipped networks that are no twins. Raises ModelError."""
+    return tuple(name for name, facts in shipped_models().items() if "of" not in facts)
+
+
 def write_models(table: Mapping[str, Mapping[str, Any]]) -> None:
     """Replace the table of shipped networks; its comments stay, and of twins only what their original does not say as well
     is written. Raises OutputError."""
@@ -87,9 +92,8 @@ def find_model(model: str) -> ModelFile:
     table = shipped_models()
     if model not in table:
         near = difflib.get_close_matches(model, table, n=1)
-        originals = (name for name, facts in table.items() if "of" not in facts)
         hint = (
-            f"did you mean '{near[0]}'?" if near else f"shipped are {', '.join(originals)}; or pass a file: --model FILE.onnx"
+            f"did you mean '{near[0]}'?" if near else f"shipped are {', '.join(originals())}; or pass a file: --model FILE.onnx"
         )
         raise ModelError(f"there is no network named '{model}'; {hint}")
     if "of" in table[model]:

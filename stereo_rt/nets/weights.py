@@ -17,7 +17,10 @@ from .student import Student
 
 
 def load_network(path: Path) -> tuple[Student | Network | MonoUNet, dict[str, str]]:
-    """The network and its metadata, folded, in eval mode, on the CPU. Raises ModelError when the file is not one of ours."""
+    """The network and its metadata, folded, in eval mode, on the CPU. Raises ModelError when the file is not one of ours.
+
+    input_size is in that metadata whether the file's own says it or not.
+    """
     try:
         model = onnx.load(path)
     except Exception as e:  # protobuf's DecodeError, or whatever a hostile file provokes
@@ -43,7 +46,8 @@ def load_network(path: Path) -> tuple[Student | Network | MonoUNet, dict[str, st
         net.load_state_dict({key: value for key, value in neutral.items() if key in names} | weights)
     except RuntimeError:
         raise ModelError(f"{path}: its weights do not fit the network '{name}'; export it again") from None
-    return net.requires_grad_(False), metadata
+    height, width = (side.dim_value for side in model.graph.input[0].type.tensor_type.shape.dim[2:])
+    return net.requires_grad_(False), metadata | {"input_size": f"{width}x{height}"}
 
 
 def identity(network: str) -> dict[str, str]:
