@@ -12,6 +12,7 @@ BLOCK = 40
 
 def prepare(rgb: Tensor) -> Tensor:
     """(B, 3, H, W) in [0, 1] -> (B, 4, H, W): centred colour and the local contrast of grey, which ignores exposure."""
+    rgb = rgb.contiguous()  # torch pools single channels slowly when they stand last
     grey = rgb[:, 0:1] * 0.3 + rgb[:, 1:2] * 0.59 + rgb[:, 2:3] * 0.11
     detail = grey - _box(grey)
     return torch.cat([(rgb - 0.45) * 3, detail / torch.sqrt(_box(detail * detail) + 4e-4)], 1)

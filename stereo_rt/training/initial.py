@@ -13,7 +13,6 @@ from ..nets.predictions import StereoNet
 from ..nets.weights import load_network
 from . import checkpoint
 from .batch import Stream
-from .objective import channels_last
 
 NORM_BATCHES = 4
 """Batches that tell what the batch norms of an exported network saw."""
@@ -83,7 +82,7 @@ def _adopt_statistics(net: nn.Module, norms: list[nn.BatchNorm2d], stream: Strea
     with torch.no_grad():
         for step in range(NORM_BATCHES):
             batch = stream.batch(step)
-            predict(channels_last(batch.left), channels_last(batch.right))
+            predict(batch.left, batch.right)
         for norm in norms:
             mean, square = (torch.stack(values).mean(0) for values in zip(*seen[norm], strict=True))
             variance = (square - mean * mean).clamp(min=0)

@@ -35,7 +35,7 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch, ema: nn.Module, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.bf16):
-            predictions = self._predict(channels_last(batch.left), channels_last(batch.right))
+            predictions = self._predict(batch.left, batch.right)
         loss, terms = training_loss(predictions, batch, self._recipe.loss, step / self._recipe.steps)
         if self.extra is not None:
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self.bf16):
@@ -43,7 +43,3 @@ class Objective(nn.Module):
             loss = loss + more.float()
             terms |= {f"extra_{name}": value.detach() for name, value in parts.items()}
         return loss, terms
-
-
-def channels_last(images: Tensor) -> Tensor:
-    return images.contiguous(memory_format=torch.channels_last)

@@ -12,7 +12,6 @@ from ...devices import fast_bf16
 from ..batch import Batch
 from ..chance import generator
 from ..judge import Judge
-from ..objective import channels_last
 from ..recipe import PretrainRecipe, Recipe
 from .puzzle import errors, pose
 
@@ -32,7 +31,7 @@ class Completion(nn.Module):
     def forward(self, batch: Batch, ema: nn.Module, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         puzzle = pose(batch, self._asked, generator(self._seed, MASKS, step))
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.bf16):
-            said = self.net(channels_last(puzzle.left), channels_last(puzzle.right))
+            said = self.net(puzzle.left, puzzle.right)
         return errors(said, batch.left, puzzle.hidden, self._asked).mean(), {}
 
 
