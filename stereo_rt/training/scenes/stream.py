@@ -19,7 +19,7 @@ from .textures import make_textures
 
 MARGIN = 1.25  # scenes are that much larger than the crops of them
 TEXTURES = 256
-AT_ONCE = {"cuda": 8}  # scenes to a call of render; the others draw one scene a core
+AT_ONCE = {"cuda": 8}  # scenes to a call of render, one elsewhere; a CPU makes so many calls at a time as it has cores
 
 
 class SceneStream:
@@ -54,8 +54,10 @@ class SceneStream:
         self._batch, self._pool, self._fresh, self._device = batch, pool, fresh, torch.device(device)
         self._textures = make_textures(TEXTURES, seed, self._device, textures)
         width, height = self._scene_size = (round(size[0] * MARGIN), round(size[1] * MARGIN))
-        self._together = AT_ONCE.get(self._device.type, torch.get_num_threads())
-        places = pool + self._together - 1  # some are drawn before their step, so that they can be drawn together
+        self._at_once = AT_ONCE.get(self._device.type, 1)
+        self._workers = torch.get_num_threads() if self._device.type == "cpu" else 1
+        # Some are drawn before their step, so that they can be drawn together.
+        places = pool + self._at_once * self._workers - 1
         self._images = torch.empty(places, 6, height, width, dtype=torch.uint8, device=self._device)
         self._disparity_px = torch.empty(places, height, width, device=self._device)
         self._occluded = torch.empty(places, height, width, dtype=torch.bool, device=self._device)
@@ -91,10 +93,10 @@ class SceneStream:
         return [k for k in scenes if self._held[k % len(self._held)] != k]
 
     def _draw(self, missing: list[int]) -> None:
-        at_once = AT_ONCE.get(self._device.type, 1)
-        parts = [missing[first : first + at_once] for first in range(0, len(missing), at_once)]
-        with ThreadPoolExecutor(self._together // at_once) as pool:
-            for scenes, rendered in zip(parts, pool.map(self._rendered, parts), strict=True):
+        parts = [missing[first : first + self._at_once] for first in range(0, len(missing), self._at_once)]
+        with ThreadPoolExecutor(self._workers) as pool:
+            drawn = (pool.map if self._workers > 1 else map)(self._rendered, parts)
+            for scenes, rendered in zip(parts, drawn, strict=True):
                 places = [k % len(self._held) for k in scenes]
                 self._images[places] = torch.cat(rendered.images, 1).mul(255).round().to(torch.uint8)
                 self._disparity_px[places], self._occluded[places] = rendered.disparity_px[0], rendered.occluded[0]
