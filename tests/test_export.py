@@ -239,7 +239,7 @@ def test_a_file_that_answers_differently_replaces_nothing(tmp_path: Path, shippe
 
 
 def test_a_network_is_made_for_the_grid_of_its_row() -> None:
-    assert made_up("student_n").size == (640, 480) and made_up("student_m").size == (960, 736)
+    assert made_up("student_n").size == (640, 480) and made_up("student_m").size == (1024, 768)
 
 
 def test_random_weights_to_measure_speed(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from stereo_rt.nets.weights import load_network  # noqa: E402
 
 PLAIN = """
     Abs Add And AveragePool Cast Clip Concat Conv DepthToSpace Div Exp Expand Flatten Floor GatherElements Greater
-    GreaterOrEqual Less LessOrEqual MatMul Max MaxPool Mul Neg Or Pad Reciprocal ReduceMax ReduceMean ReduceMin
+    GreaterOrEqual Less LessOrEqual MatMul Max MaxPool Min Mul Neg Or Pad Reciprocal ReduceMax ReduceMean ReduceMin
     ReduceSum Relu Reshape Resize Sigmoid Slice Softmax Split Sqrt Sub Transpose Unsqueeze Where
 """
 

@@ -3,9 +3,9 @@
 A shared encoder describes both images; correlations of the descriptors at 1/8 (wide context) and at (1/4 height, 1/2
 width: bins of 2 px) become a distribution over disparities at 1/4. Its expectation around the mode is lifted to 1/2, there
 compared with what the right image shows at that place, corrected, and lifted to full size; what only the left eye sees is
-filled from the surface behind. Only operations that every runtime and FP16 handle well are used: convolution, matrix product,
-pad, reshape, slice, pooling, elementwise, and gathers along the rows; no grid sampling, 3D convolution or normalisation over
-the image.
+filled from the surface behind, and what nothing tells from sure surfaces around. Only operations that every runtime and FP16
+handle well are used: convolution, matrix product, pad, reshape, slice, pooling, elementwise, and gathers along the rows; no
+grid sampling, 3D convolution or normalisation over the image.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .background import settle
 from .correlation import channels, correlate, prepare
 from .layers import ConvNorm, fold, stage, up2
 from .occlusion import fill_hidden
@@ -64,7 +65,7 @@ class StudentSize:
 
 _N = StudentSize((12, 24, 48, 64), (0, 1, 1), 2, 16, (64, 96, 112), (0, 1, 1), 32, 0, guide=16, refine=8)
 _S = StudentSize((16, 32, 64, 96), (1, 1, 1), 4, 24, (96, 128, 160), (1, 1, 1), 48, 1, guide=12, refine=16)
-_M = replace(_S, grid=(960, 736), others=((928, 768), (1024, 672), (1120, 640), (1536, 448)))
+_M = replace(_S, grid=(1024, 768), others=((992, 800), (1088, 736), (1184, 672), (1600, 480)))
 _L = replace(_S, grid=(1280, 960), others=((1216, 1024), (1344, 896), (1472, 832), (1920, 576)))
 SIZES = {"n": _N, "s": _S, "m": _M, "l": _L}
 """From s on, the rows grow by their grids and share the layers, and so may share weights: a finer grid makes the same weights
@@ -111,10 +112,10 @@ class Student(nn.Module):
         self.register_buffer("bins", torch.arange(bins - 1, -1, -1).float(), persistent=False)
 
     def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-        """What eyes cannot match is filled from behind; training looks at what predict says before that."""
+        """What one eye alone sees, or nothing tells, is filled from behind; training looks at what predict says before that."""
         found = self.predict(left, right)
         assert found.certainty is not None
-        disparity, certainty = fill_hidden(found.disparity_px, found.certainty, self.max_disparity_px)
+        disparity, certainty = settle(*fill_hidden(found.disparity_px, found.certainty, self.max_disparity_px))
         return disparity, torch.sigmoid(certainty * self.certainty_gain + self.certainty_bias)
 
     def predict(self, left: Tensor, right: Tensor) -> Predictions:
