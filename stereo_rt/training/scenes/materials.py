@@ -13,28 +13,21 @@ from .view import View
 LEAST_CONTRAST = 0.15  # of large surfaces, as a share of what the texture has
 LEAST_DEVIATION = 0.02  # of the brightness of large surfaces: below it nothing could be matched over most of the view
 MOST_CONTRAST = 6.0  # what a texture may be exaggerated to for that
-BARE, BARE_ROOM = 0.25, 0.35  # shares of groups and of rooms whose texture shows in spots only
-MOST_BARE = 0.5  # of large surfaces, see Materials.bare: some spots are left
-RELIT = 0.12  # share of scenes whose lamp is elsewhere for the right eye
 MOSTLY = 0.5  # from this opacity on the truth is of the pane, below it of what is behind
 
 
 @dataclass(frozen=True, eq=False)
 class Materials:
     """Of n things. texture (n,) int; per_face (n,) bool: another texture on each face; texels (n,) a baseline; offset
-    (n, 2) texels; contrast (n,) of the texture about its mean; bare (n,): the texture shows in spots only, the fewer the
-    higher it is (-1: everywhere, 1: nowhere), wave (n,) radians a texel says how large they are, and faint (n,) what share
-    of the contrast is left elsewhere; tint (n, 3); specular (n,) and shininess (n,) of the highlight; reflectivity (n,) in
-    [0, 0.45], the mirrored surroundings (infinitely far); opacity (n,), less than 1 for panes only."""
+    (n, 2) texels; contrast (n,) of the texture about its mean; tint (n, 3); specular (n,) and shininess (n,) of the
+    highlight; reflectivity (n,) in [0, 0.45], the mirrored surroundings (infinitely far); opacity (n,), less than 1 for
+    panes only."""
 
     texture: np.ndarray
     per_face: np.ndarray
     texels: np.ndarray
     offset: np.ndarray
     contrast: np.ndarray
-    bare: np.ndarray
-    wave: np.ndarray
-    faint: np.ndarray
     tint: np.ndarray
     specular: np.ndarray
     shininess: np.ndarray
@@ -44,8 +37,7 @@ class Materials:
 
 @dataclass(frozen=True, eq=False)
 class Light:
-    """A lamp at place (2, 3), one for each eye: pictures that were not taken at once may be lit differently. An ambient share
-    in [0, 1]; dapple in [0, 1] is how much of the lamp a pattern of shade
+    """A lamp at place (3,) and an ambient share in [0, 1]; dapple in [0, 1] is how much of the lamp a pattern of shade
     takes away, which the texture throws with that many texels a radian; surroundings is the texture that mirrors show."""
 
     place: np.ndarray
@@ -58,13 +50,10 @@ class Light:
 
 def sample_light(rng: np.random.Generator, view: View, textures: int) -> Light:
     depth = view.focal_px / view.far_px
-    least, most = [-1.5, -2.5, -1], [1.5, 0.3, 0.8]
-    place = depth * rng.uniform(least, most)
+    place = depth * np.array([rng.uniform(-1.5, 1.5), rng.uniform(-2.5, 0.3), rng.uniform(-1, 0.8)])
     dapple = rng.uniform(0.2, 0.8) if rng.random() < 0.35 else 0.0
     pattern, surroundings = rng.integers(textures, size=2)
-    ambient, texels = rng.uniform(0.4, 0.9), 30 * 10 ** rng.random()
-    elsewhere = depth * rng.uniform(least, most) if rng.random() < RELIT else place
-    return Light(np.stack([place, elsewhere]), ambient, dapple, int(pattern), texels, int(surroundings))
+    return Light(place, rng.uniform(0.4, 0.9), dapple, int(pattern), 30 * 10 ** rng.random(), int(surroundings))
 
 
 def sample_materials(
@@ -85,19 +74,14 @@ def sample_materials(
     tint = shared((0.3 + 0.5 * pick((groups, 1))) * (1 + 0.3 * (pick((groups, 3)) - 0.5)))  # light must not bleach it
     visible = np.maximum(deviation[texture] * tint.mean(1), 1e-3)
     floor = np.maximum(LEAST_CONTRAST, LEAST_DEVIATION / visible).clip(max=MOST_CONTRAST)
-    density = 0.25 * 10 ** pick(groups)  # texels a pixel
-    bare = np.where(pick(groups) < np.where(np.arange(groups) == group[0], BARE_ROOM, BARE), rng.uniform(-0.5, 1.2, groups), -1)
     clear = pick(groups) < 0.65
     pane = things.kind == Kind.PANE
     return Materials(
         texture=texture,
         per_face=shared(pick(groups) < 0.5),
-        texels=shared(density) * view.focal_px / depth,
+        texels=shared(0.25 * 10 ** pick(groups)) * view.focal_px / depth,
         offset=256 * pick((n, 2)),
         contrast=np.where(large, np.maximum(contrast, floor), contrast),
-        bare=np.minimum(shared(bare), np.where(large, MOST_BARE, 1)),
-        wave=shared(2 * np.pi / (density * view.width * 0.1 * 8 ** pick(groups))),
-        faint=shared(np.where(pick(groups) < 0.5, 0, 0.1 * pick(groups))),
         tint=tint * (1 + 0.12 * (pick((n, 1)) - 0.5)),
         specular=shared(np.where(pick(groups) < 0.25, 0.6 * pick(groups), 0)),
         shininess=shared(8 * 12 ** pick(groups)),

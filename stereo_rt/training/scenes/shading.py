@@ -10,7 +10,6 @@ from .tables import Tables
 from .textures import Textures
 from .visibility import ON_CPU, ON_GPU, Hits, Samples
 
-SPOT_RIM = 0.15  # how soon a bare surface becomes a textured one
 SOFT_LEVEL = 2.0  # of the texture that throws shade
 MIRROR_TEXELS = 160.0  # of the surroundings, a radian
 
@@ -41,7 +40,7 @@ def _colours(tables: Tables, textures: Textures, samples: Samples, hits: Hits) -
 
     half = tables.half.index_select(1, thing)
     surface = _textured(tables, textures, thing, own, half, gradient, depth / focal_px, towards)
-    shade, highlight = _lit(tables, textures, samples, thing, point, normal, to_eye)
+    shade, highlight = _lit(tables, textures, scene, thing, point, normal, to_eye)
     colour = surface * shade[:, None] + highlight[:, None]
     return _mirrored(tables, textures, samples, thing, colour, ray, normal, towards).clamp(0, 1)
 
@@ -63,28 +62,15 @@ def _textured(
     level = (px * texels * towards.clamp(min=0.05) ** -0.5).clamp(min=1).log2()
     mean = textures.mean.index_select(0, texture)
     picture = textures.look_up(texture, u, v, level)
-    contrast = looks["contrast"] * _shown(looks, u, v)
-    return (mean + (picture - mean) * contrast[:, None]) * looks["tint"]
-
-
-def _shown(looks: dict[str, Tensor], u: Tensor, v: Tensor) -> Tensor:
-    """(N,) share of the contrast that is left at u, v: all of it in spots where three waves together exceed `bare`."""
-    shown = torch.ones_like(u)
-    some = (looks["bare"] > -1).nonzero()[:, 0]
-    wave, bare, faint = (looks[name][some] for name in ("wave", "bare", "faint"))
-    x, y = u[some] * wave, v[some] * wave
-    first, second = looks["offset"][some].T  # as good a phase as any
-    waves = torch.sin(x + first) + torch.sin(0.5 * x + 1.1 * y + second) + torch.sin(0.4 * x - 0.9 * y + first - second)
-    shown[some] = torch.lerp(faint, torch.ones_like(faint), ((waves / 3 - bare) / SPOT_RIM).clamp(0, 1))
-    return shown
+    return (mean + (picture - mean) * looks["contrast"][:, None]) * looks["tint"]
 
 
 def _lit(
-    tables: Tables, textures: Textures, samples: Samples, thing: Tensor, point: Tensor, normal: Tensor, to_eye: Tensor
+    tables: Tables, textures: Textures, scene: Tensor, thing: Tensor, point: Tensor, normal: Tensor, to_eye: Tensor
 ) -> tuple[Tensor, Tensor]:
     """(N,) how much light falls on each point, and the highlight that this eye sees there."""
-    light, scene = tables.light, samples.scene
-    to_lamp = unit(light["place"][:, samples.eye].index_select(0, scene).T - point)
+    light = tables.light
+    to_lamp = unit(light["place"].index_select(0, scene).T - point)
     lamp = dot(normal, to_lamp).clamp(min=0)
     shaded = (light["dapple"] > 0).index_select(0, scene).nonzero()[:, 0]
     if len(shaded):  # a pattern in front of the lamp: it lies on the surfaces, so both eyes see it at the same points

@@ -20,8 +20,8 @@ class Tables:
     scene, kind: (M,) int64. rays: (9, M), the direction in the thing's own coordinates (where it fills [-1, 1]^3) of the
     ray of pixel (x, y) is rays[0:3] x + rays[3:6] y + rays[6:9], one unit of depth long. origins: (2, 3, M) of both eyes
     there. local_from_world: (9, M) its rows. half: (3, M). shape: (SHAPE_VALUES, M). rectangles: (2, 4, M) int64, see
-    layout.rectangles. looks: {name: (M,) or (M, n)}, the fields of Materials. light: the fields of Light,
-    (B, 2, 3) or (B,).
+    layout.rectangles. looks: {name: (M,) or (M, n)}, the fields of Materials. lamp, ambient, dapple and so on: the
+    fields of Light, (B, 3) or (B,).
     """
 
     width: int
