@@ -144,6 +144,15 @@ def test_mixed_precision_of_any_size_runs_and_stays_close(size: str, tmp_path: P
     assert np.median(np.abs(after - before)) < 0.02 and np.abs(still - sure).mean() < 0.01
 
 
+def test_in_8_bits_nothing_settles(tmp_path: Path) -> None:
+    net, made = made_up("student_n").net, {}
+    for precision in ("fp32", "int8", "fp32"):
+        export_checked(net, tmp_path / "net.onnx", (96, 64), {"student_size": "n"}, precision, trained=False)
+        made.setdefault(precision, []).append({node.op_type for node in onnx.load(tmp_path / "net.onnx").graph.node})
+    assert "Min" not in made["int8"][0]
+    assert all("Min" in kinds for kinds in made["fp32"])
+
+
 def test_parity_by_hand() -> None:
     image = np.zeros((1, 3, 2, 2), np.float32)
     pair = parity.TruePair(image, image, np.array([[10, 10], [10, np.nan]], np.float32))

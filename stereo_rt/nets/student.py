@@ -65,7 +65,7 @@ class StudentSize:
 
 _N = StudentSize((12, 24, 48, 64), (0, 1, 1), 2, 16, (64, 96, 112), (0, 1, 1), 32, 0, guide=16, refine=8)
 _S = StudentSize((16, 32, 64, 96), (1, 1, 1), 4, 24, (96, 128, 160), (1, 1, 1), 48, 1, guide=12, refine=16)
-_M = replace(_S, grid=(1024, 768), others=((992, 800), (1088, 736), (1184, 672), (1600, 480)))
+_M = replace(_S, grid=(1024, 768), others=((992, 800), (1088, 736), (1184, 672), (1536, 448)))
 _L = replace(_S, grid=(1280, 960), others=((1216, 1024), (1344, 896), (1472, 832), (1920, 576)))
 SIZES = {"n": _N, "s": _S, "m": _M, "l": _L}
 """From s on, the rows grow by their grids and share the layers, and so may share weights: a finer grid makes the same weights
@@ -76,9 +76,12 @@ class Student(nn.Module):
     """forward(left, right): each (B, 3, H, W) float RGB in [0, 1], H and W multiples of 32.
 
     Returns disparity in px (x_right = x_left - d) and confidence in (0, 1), each (B, 1, H, W).
+
+    settles: whether what nothing tells settles on sure surfaces around it.
     """
 
     multiple_px = MULTIPLE_PX
+    settles = True
     bins: Tensor
     certainty_gain: Tensor
     certainty_bias: Tensor
@@ -115,7 +118,9 @@ class Student(nn.Module):
         """What one eye alone sees, or nothing tells, is filled from behind; training looks at what predict says before that."""
         found = self.predict(left, right)
         assert found.certainty is not None
-        disparity, certainty = settle(*fill_hidden(found.disparity_px, found.certainty, self.max_disparity_px))
+        disparity, certainty = fill_hidden(found.disparity_px, found.certainty, self.max_disparity_px)
+        if self.settles:
+            disparity, certainty = settle(disparity, certainty)
         return disparity, torch.sigmoid(certainty * self.certainty_gain + self.certainty_bias)
 
     def predict(self, left: Tensor, right: Tensor) -> Predictions:
