@@ -124,7 +124,7 @@ def onnxruntime() -> Iterator[Finding]:
 def models() -> Iterator[Finding]:
     """The shipped networks, against the checksums that were written when they were made."""
     from .errors import ModelError
-    from .matchers.models import find_model, originals, twins
+    from .matchers.models import find_model, find_twins, originals
 
     try:
         names = originals()
@@ -134,7 +134,7 @@ def models() -> Iterator[Finding]:
     for name in names:
         try:
             found = find_model(name)
-            shapes = [find_model(twin.name).name.removeprefix(f"{name}_") for twin in twins(name)]
+            shapes = [twin.name.removeprefix(f"{name}_") for twin in find_twins(name)]
             more = f"; for frames of other shapes {', '.join(shapes)}" if shapes else ""
             yield Finding("models", "ok", f"{name}: {found.path}, sha256 {found.sha256[:12]}...{more}")
         except ModelError as e:

@@ -15,7 +15,7 @@ from . import __version__
 from .config import CalibConfig, Config, MatchConfig, dump
 from .errors import UsageError
 from .frames import StereoFrame
-from .matchers.models import find_model, twins
+from .matchers.models import find_model, find_twins
 from .session import assemble
 from .sinks.folder import WHOLE_RUN, FolderSink, units
 from .sinks.manifest import Manifest
@@ -147,7 +147,7 @@ def _model(match: MatchConfig) -> dict[str, Any]:
     if match.backend == "sgbm":
         return {"name": "sgbm", "sha256": None}
     found = find_model(match.model)
-    others = {twin.name: find_model(twin.name).sha256 for twin in twins(match.model)}
+    others = {twin.name: twin.sha256 for twin in find_twins(match.model)}
     return {"name": found.name, "sha256": found.sha256} | ({"other_grids": others} if others else {})
 
 

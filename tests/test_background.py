@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-import onnxruntime as ort  # noqa: E402
+from onnx_kit import assert_same_in_onnx  # noqa: E402
 
 from stereo_rt.nets.background import AROUND, BARE, CLAIMED, DOUBTED, TILE, settle  # noqa: E402
 
@@ -93,15 +92,5 @@ def test_where_nothing_is_sure_all_stays() -> None:
 
 
 def test_the_same_in_an_onnx_file(tmp_path: Path) -> None:
-    class Settling(torch.nn.Module):
-        def forward(self, disparity: torch.Tensor, certainty: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return settle(disparity, certainty)
-
-    maps, file = tuple(m[:1] for m in patchy(7)), tmp_path / "settling.onnx"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(Settling(), maps, str(file), opset_version=17, dynamo=False)
-    session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    got = session.run(None, {i.name: m.numpy() for i, m in zip(session.get_inputs(), maps, strict=True)})
-    for answer, expected in zip(got, settle(*maps), strict=True):
-        np.testing.assert_allclose(answer, expected.numpy(), atol=1e-6)
+    maps = tuple(m[:1] for m in patchy(7))
+    assert_same_in_onnx(settle, maps, tmp_path / "settling.onnx")

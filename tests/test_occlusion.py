@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-import onnxruntime as ort  # noqa: E402
+from onnx_kit import assert_same_in_onnx  # noqa: E402
 
 from stereo_rt.nets.occlusion import (  # noqa: E402
     AROUND,
@@ -176,15 +175,5 @@ def test_a_map_where_nothing_is_seen_stays() -> None:
 
 
 def test_the_same_in_an_onnx_file(tmp_path: Path) -> None:
-    class Filling(torch.nn.Module):
-        def forward(self, disparity: torch.Tensor, certainty: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return fill_hidden(disparity, certainty, 96)
-
-    maps, file = tuple(m[:1] for m in ragged(7)), tmp_path / "filling.onnx"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(Filling(), maps, str(file), opset_version=17, dynamo=False)
-    session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    got = session.run(None, {i.name: m.numpy() for i, m in zip(session.get_inputs(), maps, strict=True)})
-    for answer, expected in zip(got, fill_hidden(*maps, 96), strict=True):
-        np.testing.assert_allclose(answer, expected.numpy(), atol=1e-6)
+    maps = tuple(m[:1] for m in ragged(7))
+    assert_same_in_onnx(lambda *maps: fill_hidden(*maps, 96), maps, tmp_path / "filling.onnx")

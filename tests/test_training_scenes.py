@@ -282,15 +282,18 @@ def test_a_step_is_the_same_walked_to_or_jumped_to(few_textures: None, fresh: fl
 
 
 @pytest.fixture
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+def own_threads() -> Iterator[None]:
+    """The test may set torch's number of threads."""
     before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
+    yield
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("threads", [1, 3], indirect=True)
-def test_fewer_than_one_fresh_scene_a_step(few_textures: None, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("threads", [1, 3])
+def test_fewer_than_one_fresh_scene_a_step(
+    few_textures: None, own_threads: None, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(threads)
     drawn: list[int] = []
     monkeypatch.setattr(streams, "sample_layout", lambda seed, k, *rest: drawn.append(k) or sample_layout(seed, k, *rest))
     stream = SceneStream(**SMALL | {"fresh": 0.25}, seed=9)
@@ -300,21 +303,19 @@ def test_fewer_than_one_fresh_scene_a_step(few_textures: None, threads: int, mon
         counts.append(len(drawn))
     assert sorted(drawn) == list(range(counts[-1]))  # each once
     if threads == 1:  # the pool of four, and another one at every fourth step
+        assert drawn[:5] == [0, 1, 2, 3, 4] and counts[7] == 5
         assert counts == [4 + step // 4 for step in range(25)]
     else:  # by threes
         assert counts == [6 + 3 * (step // 12) for step in range(25)]
     assert torch.get_num_threads() == threads
 
 
-def test_threads_change_no_sample(few_textures: None) -> None:
-    before, batches = torch.get_num_threads(), []
-    try:
-        for threads in (1, 2, 5):
-            torch.set_num_threads(threads)
-            stream = SceneStream(**SMALL | {"fresh": 0.5}, seed=3)
-            batches.append([stream.batch(step) for step in (0, 1, 7, 2)])
-    finally:
-        torch.set_num_threads(before)
+def test_threads_change_no_sample(few_textures: None, own_threads: None) -> None:
+    batches = []
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        stream = SceneStream(**SMALL | {"fresh": 0.5}, seed=3)
+        batches.append([stream.batch(step) for step in (0, 1, 7, 2)])
     for others in batches[1:]:
         for one, other in zip(batches[0], others, strict=True):
             assert torch.equal(one.left, other.left) and torch.equal(one.right, other.right)

@@ -59,7 +59,8 @@ def main() -> None:
         sys.exit("there is neither an NVIDIA GPU here nor TensorRT, so nothing can be checked; see: stereo-rt doctor")
     flavour = load(arguments.flavour or names[0 if gpu else -1]) if names else None
     say(f"{flavour or 'no TensorRT'} on {gpu or 'a machine without GPU: engines are built ahead of time, and none is run'}")
-    networks = arguments.networks or [name for name in originals() if "precision" not in shipped_models()[name]]
+    shipped = shipped_models()
+    networks = arguments.networks or [name for name in originals() if "precision" not in shipped[name]]
     with Sampler(find_probes()) as sampler:
         found = [check(name, flavour, gpu, arguments.frames) for name in networks]
     report = {

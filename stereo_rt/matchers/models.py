@@ -97,7 +97,21 @@ def find_model(model: str) -> ModelFile:
         )
         raise ModelError(f"there is no network named '{model}'; {hint}")
     if "of" in table[model]:
-        find_model(table[model]["of"])  # its weights lie in that file
+        _verified(table[model]["of"], table)  # its weights lie in that file
+    return _verified(model, table)
+
+
+def find_twins(model: str) -> tuple[ModelFile, ...]:
+    """The files of twins(model), of a model that find_model found: its own file, where their weights lie, is not read again.
+
+    Raises ModelError: one is missing or damaged.
+    """
+    table = shipped_models()
+    return tuple(_verified(twin.name, table) for twin in _twins(model, table))
+
+
+def _verified(model: str, table: Mapping[str, Mapping[str, Any]]) -> ModelFile:
+    """The file of that row of the table. Raises ModelError: missing or damaged."""
     path = paths.engines() / table[model]["file"]
     found = _sha256(path)
     if found != table[model]["sha256"]:
@@ -113,10 +127,11 @@ def twins(model: str) -> tuple[Twin, ...]:
 
     Raises ModelError for a damaged table.
     """
-    if model.endswith(".onnx"):
-        return ()
-    rows = shipped_models().items()
-    return tuple(Twin(name, grid_size(facts["input_size"])) for name, facts in rows if facts.get("of") == model)
+    return () if model.endswith(".onnx") else _twins(model, shipped_models())
+
+
+def _twins(model: str, table: Mapping[str, Mapping[str, Any]]) -> tuple[Twin, ...]:
+    return tuple(Twin(name, grid_size(facts["input_size"])) for name, facts in table.items() if facts.get("of") == model)
 
 
 def better_grid(model: str, frame_size: tuple[int, int]) -> str | None:
@@ -129,7 +144,7 @@ def better_grid(model: str, frame_size: tuple[int, int]) -> str | None:
     if model not in table:
         return None
     original = table[model].get("of", model)
-    family = (Twin(original, grid_size(table[original]["input_size"])), *twins(original))
+    family = (Twin(original, grid_size(table[original]["input_size"])), *_twins(original, table))
     names = {twin.size: twin.name for twin in family}
     own = grid_size(table[model]["input_size"])
     best = suited(frame_size, own, names.keys() - {own})

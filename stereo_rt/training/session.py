@@ -127,6 +127,7 @@ def conclude(trainer: Trainer, plan: Plan, say: Callable[[str], None], done: str
 
 def preview_samples(recipe: Recipe, crew: Crew, file: Path) -> None:
     """A sheet of what the network would be shown. Raises OutputError, and what building the stream raises."""
-    scenes = recipe.scenes.model_copy(update={"pool": min(recipe.scenes.pool, PREVIEWED)})
-    recipe = recipe.model_copy(update={"scenes": scenes.model_copy(update={"fresh": min(scenes.fresh, scenes.pool)})})
+    pool = min(recipe.scenes.pool, PREVIEWED)
+    scenes = recipe.scenes.model_copy(update={"pool": pool, "fresh": min(recipe.scenes.fresh, pool)})
+    recipe = recipe.model_copy(update={"scenes": scenes})
     sheet(build_stream(recipe, crew), file, title=f"{recipe.network}, seed {recipe.seed}")
