@@ -33,6 +33,7 @@ EXTRAS = {
     "regressors": ["scikit-learn>=1.3", "skl2onnx>=1.16"],
     "tensorrt": ["tensorrt>=8.6", "pycuda>=2022.2", "onnx>=1.15"],
     "rtx": ["tensorrt-rtx>=1.0", "onnx>=1.15"],
+    "openvino": ["openvino>=2024.4"],
     "telemetry": ["nvidia-ml-py>=11.525"],
 }
 EXTRAS["view"] = [*EXTRAS["web"], *EXTRAS["window"], *EXTRAS["video"]]
@@ -52,7 +53,9 @@ EXTRAS["dev"] = [
     "setuptools>=70.1",
     "types-PyYAML",
 ]
-EXTRAS["all"] = sorted({p for name in ("view", "mcap", "bag", "train", "regressors", "telemetry") for p in EXTRAS[name]})
+EXTRAS["all"] = sorted(
+    {p for name in ("view", "mcap", "bag", "train", "regressors", "openvino", "telemetry") for p in EXTRAS[name]}
+)
 
 
 class BuildWithArtefacts(build_py):

@@ -113,7 +113,7 @@ class MatchConfig(Section):
     """model: a shipped name or an .onnx file. threads: CPU threads of the network, 0 for one a core."""
 
     model: str = "student_s"
-    backend: Literal["auto", "onnx", "tensorrt", "torch", "sgbm"] = "auto"
+    backend: Literal["auto", "onnx", "openvino", "tensorrt", "torch", "sgbm"] = "auto"
     device: str = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
     sgbm: SgbmConfig = SgbmConfig()

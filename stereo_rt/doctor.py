@@ -45,6 +45,7 @@ def examine(root: Path = Path("/")) -> list[Finding]:
         "NumPy": numpy,
         "OpenCV": opencv,
         "ONNX Runtime": onnxruntime,
+        "OpenVINO": openvino,
         "models": models,
         "GPU": lambda: gpu(root),
         "TensorRT": lambda: tensorrt(root),
@@ -119,6 +120,13 @@ def onnxruntime() -> Iterator[Finding]:
         short = ", ".join(p.removesuffix("ExecutionProvider") for p in providers)
         found = Finding("ONNX Runtime", "ok", f"{found.detail}; providers {short}")
     yield found
+
+
+def openvino() -> Iterator[Finding]:
+    """Of those who have it; for the others, see extras."""
+    if version := _version("openvino"):
+        devices = _in_child("import openvino, json; print(json.dumps(openvino.Core().available_devices))")
+        yield Finding("OpenVINO", "ok", f"{version}; devices {', '.join(devices)}")
 
 
 def models() -> Iterator[Finding]:
@@ -214,7 +222,7 @@ def extras() -> Iterator[Finding]:
     for line in metadata.requires("stereo_rt") or []:
         if found := re.match(r"([\w.-]+).*extra == ['\"](\w+)['\"]", line):
             wanted.setdefault(found[2], []).append(found[1])
-    for extra in ("window", "web", "video", "mcap", "bag", "train", "regressors"):
+    for extra in ("window", "web", "video", "mcap", "bag", "train", "regressors", "openvino"):
         missing = [name for name in wanted.get(extra, []) if not _version(name)]
         if missing:
             yield Finding("extras", "note", f"{extra}: without {', '.join(missing)}", f"pip install 'stereo_rt[{extra}]'")

@@ -20,7 +20,7 @@ def _shared(
     calib: Annotated[Path | None, typer.Option("--calib", help="Calibration file, in any format we read.")] = None,
     rectified: Annotated[bool | None, typer.Option("--rectified", help="The frames are rectified already.")] = None,
     model: Annotated[str | None, typer.Option("--model", metavar="NAME|FILE.onnx", help="Network to run.")] = None,
-    backend: Annotated[str | None, typer.Option("--backend", help="auto, onnx, tensorrt, torch or sgbm.")] = None,
+    backend: Annotated[str | None, typer.Option("--backend", help="auto, onnx, openvino, tensorrt, torch or sgbm.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = None,
     size: Annotated[str | None, typer.Option("--size", metavar="WxH", help="Grid to rectify to.")] = None,
     range_: Annotated[str | None, typer.Option("--range", metavar="MIN:MAX", help="Depth to keep, in metres.")] = None,

@@ -18,11 +18,12 @@ __all__ = ["Matcher", "MatcherSpec", "create_matcher"]
 log = logging.getLogger(__name__)
 _BACKENDS = {
     "onnx": ("onnx", "OnnxMatcher"),
+    "openvino": ("openvino", "OpenVinoMatcher"),
     "tensorrt": ("tensorrt", "TensorRTMatcher"),
     "torch": ("torch", "TorchMatcher"),
     "sgbm": ("sgbm", "SgbmMatcher"),
 }
-_ONE_GRID = ("onnx", "tensorrt")
+_ONE_GRID = ("onnx", "openvino", "tensorrt")
 """Backends whose files are bound to one grid."""
 
 

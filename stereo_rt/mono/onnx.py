@@ -9,6 +9,7 @@ import numpy as np
 
 from ..config import MatchConfig
 from ..errors import ModelError
+from ..matchers.file import first_line
 from ..matchers.grid import Grid
 from ..matchers.models import find_model
 from ..matchers.onnx import open_session
@@ -29,7 +30,8 @@ class OnnxMono:
     def __init__(self, model: str, match: MatchConfig) -> None:
         found = find_model(model)
         self.name = found.name
-        self._session = open_session(found.path, match.device, match.threads)
+        device = "auto" if match.backend == "openvino" else match.device  # that one has devices of its own
+        self._session = open_session(found.path, device, match.threads)
         self._size = _grid(found.path, self._session.get_inputs(), self._session.get_outputs())
         self._input = self._session.get_inputs()[0].name
         self._image = np.empty((1, 3, *self._size[::-1]), np.float32)
@@ -39,8 +41,7 @@ class OnnxMono:
         try:
             self(np.zeros((*self._size[::-1], 3), np.uint8))  # the first run is slow; better here than on the first frame
         except Exception as e:  # ONNX Runtime's exceptions share no base of their own
-            first_line = str(e).strip().splitlines()[0][:160]
-            raise ModelError(f"{found.path}: does not run as a monocular network ({first_line}); check the file") from None
+            raise ModelError(f"{found.path}: does not run as a monocular network ({first_line(e)}); check the file") from None
 
     def __call__(self, left: np.ndarray) -> np.ndarray:
         grid = Grid((left.shape[1], left.shape[0]), self._size)
