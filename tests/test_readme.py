@@ -18,7 +18,7 @@ TEXT = README.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
-EXTRAS = {"train|distill|export": "torch", "build": "tensorrt_rtx"}
+EXTRAS = {"train|distill|export": "torch", "build": "tensorrt_rtx", ".*--backend openvino": "openvino"}
 """Commands, and the package without which they only say so."""
 
 

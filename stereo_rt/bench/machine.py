@@ -18,6 +18,7 @@ PACKAGES = {
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
     "tensorrt": ("tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
     "tensorrt_rtx": ("tensorrt-rtx",),
+    "openvino": ("openvino",),
     "pycuda": ("pycuda",),
     "torch": ("torch",),
 }

@@ -17,7 +17,7 @@ COLUMNS = ("min", "p50", "p90", "p95", "p99", "max")
 
 def print_report(report: BenchReport, console: Console) -> None:
     m = report.machine
-    packages = ("onnxruntime", "tensorrt", "tensorrt_rtx", "torch", "opencv", "nvidia_driver", "cuda_driver")
+    packages = ("onnxruntime", "tensorrt", "tensorrt_rtx", "openvino", "torch", "opencv", "nvidia_driver", "cuda_driver")
     console.print(f"{m['gpu'] or m['cpu']}, {m['cores']} cores, load {report.load or 0:.1f}; " + _size(report))
     if (report.load or 0) > m["cores"]:
         console.print("more processes than cores wanted to run: the figures are upper bounds", style="yellow")
@@ -33,7 +33,11 @@ def print_report(report: BenchReport, console: Console) -> None:
         key = "network_ms" if first.network_ms and other.network_ms and not first.alone_ms else "alone_ms"
         mine, theirs = (run.network_ms if key == "network_ms" else run.alone_ms.get("match", {}) for run in (first, other))
         if mine and theirs:
-            console.print(f"matching: {first.matcher} takes {mine['p50'] / theirs['p50']:.2f} times as long as {other.matcher}")
+            ratio = mine["p50"] / theirs["p50"]
+            console.print(
+                f"matching: {first.matcher} on {first.backend} takes {ratio:.2f} times as long as "
+                f"{other.matcher} on {other.backend}"
+            )
     if report.overhead:
         o = report.overhead
         console.print(
