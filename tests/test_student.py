@@ -16,7 +16,7 @@ from stereo_rt.engine.origin import open_origin  # noqa: E402
 from stereo_rt.errors import ModelError  # noqa: E402
 from stereo_rt.matchers import create_matcher  # noqa: E402
 from stereo_rt.nets import STUDENTS, build  # noqa: E402
-from stereo_rt.nets.correlation import channels, correlate  # noqa: E402
+from stereo_rt.nets.correlation import channels, correlate, prepare  # noqa: E402
 from stereo_rt.nets.cost import gmacs, parameters  # noqa: E402
 from stereo_rt.nets.refinement import at_disparity  # noqa: E402
 from stereo_rt.nets.student import SIZES, Student  # noqa: E402
@@ -80,6 +80,38 @@ def test_upsampling_is_a_convex_blend() -> None:
     assert fine.shape == (1, 1, 8, 10)
     assert fine.min() >= 2 - 1e-4 and fine.max() <= 30 + 1e-4
     assert torch.allclose(fine[..., :4], torch.tensor(2.0))
+
+
+def test_a_blend_of_five_leaves_the_corners_out() -> None:
+    corner = torch.zeros(1, 1, 3, 3)
+    corner[..., 0, 0] = 9.0
+    for neighbours, middle in ((9, 1.0), (5, 0.0)):
+        fine = convex(corner, torch.zeros(1, neighbours * 4, 3, 3), 2)
+        torch.testing.assert_close(fine[..., 2:4, 2:4], torch.full((1, 1, 2, 2), middle))
+
+
+def test_the_input_is_colour_and_what_it_differs_from_around_in_units_of_that_difference() -> None:
+    rng = np.random.default_rng(4)
+    rgb = rng.random((1, 3, 12, 16), dtype=np.float32)
+    got = prepare(torch.from_numpy(rgb)).numpy()
+    np.testing.assert_allclose(got[:, :3], (rgb - 0.45) * 3, atol=1e-6)
+    grey = np.tensordot((0.3, 0.59, 0.11), rgb[0], 1)
+
+    def around(values: np.ndarray) -> np.ndarray:
+        means = np.empty_like(values)
+        for y, x in np.ndindex(6, 8):  # cells of 2 x 2, and up to two more of them to each side
+            rows, columns = slice(2 * max(y - 2, 0), 2 * y + 6), slice(2 * max(x - 2, 0), 2 * x + 6)
+            means[2 * y : 2 * y + 2, 2 * x : 2 * x + 2] = values[rows, columns].mean()
+        return means
+
+    detail = grey - around(grey)
+    np.testing.assert_allclose(got[0, 3], detail / np.sqrt(around(detail**2) + 4e-4), atol=1e-4)
+
+
+def test_exposure_leaves_the_contrast_as_it_is() -> None:
+    rgb = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5))
+    bright, dark = (prepare(rgb * gain + offset)[:, 3] for gain, offset in ((1.0, 0.0), (0.4, 0.2)))
+    torch.testing.assert_close(bright, dark, atol=0.12, rtol=0.05)
 
 
 def test_looking_up_the_right_image_equals_interpolation_row_by_row() -> None:

@@ -49,10 +49,21 @@ def test_the_same_numbers_give_the_same_images(seed: int) -> None:
 def test_a_pass_in_bf16_around_it_changes_nothing() -> None:
     """Distillation draws its strong views inside of one; JPEG is there for certain."""
     left, right = pictures(seed=1), pictures(seed=2)
-    plain = sense(left, right, seeded(3), Sensor(jpeg=1))
+    plain = sense(left, right, seeded(3), Sensor(jpeg=1, good=0))
     with torch.autocast("cpu", torch.bfloat16):
-        inside = sense(left, right, seeded(3), Sensor(jpeg=1))
+        inside = sense(left, right, seeded(3), Sensor(jpeg=1, good=0))
     assert all(torch.equal(a, b) for a, b in zip(plain, inside, strict=True))
+
+
+def test_good_cameras_have_a_quarter_of_the_noise_and_compress_nothing() -> None:
+    flat = torch.full((8, 3, 64, 64), 0.5)
+    noisy = replace(Sensor.none(), noise=0.05)
+    poor, good = (sense(flat, flat, seeded(1), replace(noisy, good=share))[0] for share in (0.0, 1.0))
+    torch.testing.assert_close(good.std((1, 2, 3)), poor.std((1, 2, 3)) / 4, rtol=0.05, atol=2e-4)
+    compressing = Sensor(noise=0, jpeg=1, vertical_px=0)
+    for share, same in ((0.0, False), (1.0, True)):
+        one, other = (sense(pictures(), pictures(), seeded(2), replace(compressing, good=share, jpeg=j))[0] for j in (0.0, 1.0))
+        assert torch.equal(one, other) is same
 
 
 @settings(max_examples=20)

@@ -11,17 +11,23 @@ BLOCK = 40
 
 
 def prepare(rgb: Tensor) -> Tensor:
-    """(B, 3, H, W) in [0, 1] -> (B, 4, H, W): centred colour and the local contrast of grey, which ignores exposure."""
+    """(B, 3, H, W) in [0, 1], H and W even -> (B, 4, H, W): centred colour and the local contrast of grey, which ignores
+    exposure."""
     rgb = rgb.contiguous()  # torch pools single channels slowly when they stand last
     grey = rgb[:, 0:1] * 0.3 + rgb[:, 1:2] * 0.59 + rgb[:, 2:3] * 0.11
-    detail = grey - _box(grey)
-    return torch.cat([(rgb - 0.45) * 3, detail / torch.sqrt(_box(detail * detail) + 4e-4)], 1)
+    detail = grey - _doubled(_around(grey))
+    return torch.cat([(rgb - 0.45) * 3, detail * _doubled(torch.rsqrt(_around(detail * detail) + 4e-4))], 1)
 
 
-def _box(x: Tensor) -> Tensor:
-    """Means of 9 x 9 pixels, of those that exist: along the rows, then along the columns, which takes half the time."""
-    x = F.avg_pool2d(x, (1, 9), 1, (0, 4), count_include_pad=False)
-    return F.avg_pool2d(x, (9, 1), 1, (4, 0), count_include_pad=False)
+def _around(x: Tensor) -> Tensor:
+    """Means of about 10 x 10 pixels, of those that exist, at half size: a fourth of the work, and smooth enough."""
+    x = F.avg_pool2d(x, 2)
+    x = F.avg_pool2d(x, (1, 5), 1, (0, 2), count_include_pad=False)
+    return F.avg_pool2d(x, (5, 1), 1, (2, 0), count_include_pad=False)
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 def correlate(descriptors: Tensor, bins: int, groups: int, pooled: int = 1) -> Tensor:

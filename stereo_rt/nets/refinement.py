@@ -14,36 +14,39 @@ NEAR = 2.0
 
 
 class Refinement(nn.Module):
-    """Takes the disparity at 1/4 and its certainty, and the first features of both images at 1/2.
+    """Takes the disparity at 1/4 and its certainty, and the first features of both images at 1/2, stacked along
+    the batch.
 
     Returns disparity at full size, certainty at full size (logits), disparity at 1/2; values in px of the input.
+
+    compared: of the features, so many of the first are looked up in the right image; more of them tell no more.
     """
 
     def __init__(self, features: int, guide: int, channels: int, blocks: int) -> None:
         super().__init__()
+        self.compared = features // 2
         self.blend4 = nn.Conv2d(guide, 9 * 4, 1)
-        self.enter = ConvNorm(2 * features, channels, beside=3)
+        self.enter = ConvNorm(features + self.compared, channels, beside=3)
         self.body = stage(channels, channels, blocks)
-        self.change = nn.Conv2d(channels, 2, 3, padding=1)
-        self.blend2 = nn.Conv2d(channels, 9 * 4, 1)
+        self.change = nn.Conv2d(channels, 1 + 4, 3, padding=1)
+        self.blend2 = nn.Conv2d(channels, 5 * 4, 1)
         nn.init.zeros_(self.change.weight)
         if self.change.bias is not None:
             nn.init.zeros_(self.change.bias)
 
-    def forward(
-        self, disparity4: Tensor, certainty4: Tensor, guide: Tensor, left: Tensor, right: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, disparity4: Tensor, certainty4: Tensor, guide: Tensor, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         disparity = convex(disparity4, self.blend4(guide), 2) / 2  # px at 1/2
         certainty = up2(certainty4)
+        left, right = features[:, : self.compared].chunk(2)
         difference = left - at_disparity(right, disparity.detach())
         level = F.avg_pool2d(disparity, 5, 1, 2, count_include_pad=False)
         shape = ((disparity - level) / NEAR).clamp(-2.0, 2.0)
         cost = difference.abs().mean(1, keepdim=True)
         estimate = torch.cat([shape, cost, certainty.clamp(-8.0, 8.0) / 4], 1)
-        x = self.body(self.enter(torch.cat([left, difference], 1), estimate))
-        change, sure = self.change(x).chunk(2, 1)
-        refined = 2 * (disparity + change)
-        return convex(refined, self.blend2(x), 2), up2(certainty + sure), refined
+        x = self.body(self.enter(torch.cat([features.chunk(2)[0], difference], 1), estimate))
+        change = self.change(x)
+        refined = 2 * (disparity + change[:, :1])
+        return convex(refined, self.blend2(x), 2), F.pixel_shuffle(certainty + change[:, 1:], 2), refined
 
 
 def at_disparity(right: Tensor, disparity: Tensor) -> Tensor:

@@ -145,7 +145,7 @@ class Student(nn.Module):
         distributions = [Distribution(logits, BIN_PX), Distribution(raw, BIN_PX, matching_only=True)]
         if self.coarse is not None:
             distributions.append(Distribution(self.coarse(volume8, context), 8))
-        full, sure, half = self.refinement(disparity, certainty, guide, *features.half.chunk(2))
+        full, sure, half = self.refinement(disparity, certainty, guide, features.half)
         return Predictions(full, sure, (half, disparity), tuple(distributions), (quarter, context))
 
     def expectation(self, p: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -10,7 +10,9 @@ from torch import Tensor
 from .chance import generator
 from .sensor import Sensor, sense
 
-STRONG = Sensor(exposure=1.0, difference=2.0, noise=0.06, blur_px=1.5, vertical_px=0.0, patches=0.5, jpeg=0.4, grey=0.3)
+STRONG = Sensor(
+    exposure=1.0, difference=2.0, noise=0.06, blur_px=1.5, vertical_px=0.0, patches=0.5, jpeg=0.4, grey=0.3, good=0.0
+)
 
 
 def strong_view(left: Tensor, right: Tensor, seed: int, step: int) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,7 @@ class Sensor:
     the eyes, of their focus, and of the light that falls on them. noise: standard deviation at most. blur_px: of both, at
     most. vertical_px: how far rows of the right eye may be off, a constant and a slope along x. patches: share of pairs
     whose right eye is partly covered. jpeg, grey: shares of pairs that were compressed, or have no colour.
+    good: share of pairs from good cameras, with a quarter of the noise and of the rows' error, and no compression.
     """
 
     exposure: float = 1.0
@@ -33,10 +34,11 @@ class Sensor:
     patches: float = 0.2
     jpeg: float = 0.3
     grey: float = 0.25
+    good: float = 0.5
 
     @classmethod
     def none(cls) -> Sensor:
-        return cls(*[0.0] * 8)
+        return cls(*[0.0] * 9)
 
 
 class _Draw:
@@ -71,7 +73,8 @@ def sense(left: Tensor, right: Tensor, generator: torch.Generator, sensor: Senso
 def _sense(left: Tensor, right: Tensor, generator: torch.Generator, sensor: Sensor) -> tuple[Tensor, Tensor]:
     draw = _Draw(len(left), generator, left.device)
     noise = torch.Generator(left.device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
-    right = _covered(_misaligned(right, draw, sensor.vertical_px), draw, sensor.patches)
+    poor = 1 - draw.chance(sensor.good)
+    right = _covered(_misaligned(right, draw, sensor.vertical_px * (0.25 + 0.75 * poor)), draw, sensor.patches)
     uneven = sensor.difference * draw.chance(0.6)
     strength = sensor.exposure
     gamma = torch.exp2(strength * draw.uniform(-0.7, 0.5))
@@ -83,9 +86,9 @@ def _sense(left: Tensor, right: Tensor, generator: torch.Generator, sensor: Sens
     saturation = (1 + strength * draw.uniform(-0.6, 0.3)) * (1 - draw.chance(sensor.grey))
     balance = 1 + 0.09 * strength * draw.normal(3)
     blur_px = sensor.blur_px * (draw.uniform(0, 0.5) + draw.chance(0.2) * draw.uniform())
-    grain = sensor.noise * (0.06 + draw.uniform() ** 3) * draw.uniform(0.5, 1)
-    compressed = draw.chance(sensor.jpeg)
-    quality = draw.uniform(0.15, 2)
+    grain = sensor.noise * (0.06 + draw.uniform() ** 3) * draw.uniform(0.5, 1) * (0.25 + 0.75 * poor)
+    compressed = draw.chance(sensor.jpeg) * poor
+    quality = draw.uniform(0.15, 1.5)
     vignette = strength * draw.chance(0.4) * draw.uniform(0, 0.45)
     eyes = []
     for image in (left, right):
@@ -100,7 +103,7 @@ def _sense(left: Tensor, right: Tensor, generator: torch.Generator, sensor: Sens
     return eyes[0], eyes[1]
 
 
-def _misaligned(image: Tensor, draw: _Draw, most_px: float) -> Tensor:
+def _misaligned(image: Tensor, draw: _Draw, most_px: Tensor | float) -> Tensor:
     """Rows moved by a constant and, as a tiny rotation does, in proportion to x; together no more than most_px."""
     height, width = image.shape[2:]
     constant = (0.3 * draw.normal()).clamp(-0.75, 0.75) * most_px

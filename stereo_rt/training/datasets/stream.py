@@ -17,7 +17,9 @@ from ..crops import Crop, cut, draw_crop
 from ..sensor import Sensor, sense
 from .labelled import Labelled, Sample
 
-PHOTOGRAPH = Sensor(exposure=0.5, difference=0.5, noise=0.01, blur_px=0.3, vertical_px=0.3, patches=0.2, jpeg=0.1, grey=0.1)
+PHOTOGRAPH = Sensor(
+    exposure=0.5, difference=0.5, noise=0.01, blur_px=0.3, vertical_px=0.3, patches=0.2, jpeg=0.1, grey=0.1, good=0.0
+)
 """What is added to images that real cameras made already."""
 READERS = 8
 """Files that are read at a time, at most."""
