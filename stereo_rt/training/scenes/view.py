@@ -36,9 +36,16 @@ class View:
 
 
 def sample_view(rng: np.random.Generator, size: tuple[int, int], max_disparity_px: float) -> View:
-    """A view of size (width, height): a wide range of opening angles, of distances and of depth spans."""
+    """A view of size (width, height): a wide range of opening angles, of distances and of depth spans. Half of the views are
+    close ones, of a table or a corner of a room, since the networks see frames enlarged to grids of up to 1280 columns."""
     width, height = size
-    far = rng.uniform(0.3, 2.3) if rng.random() < 0.25 else 1.5 * 25 ** rng.random()
+    kind = rng.random()
+    if kind < 0.15:
+        far = rng.uniform(0.3, 2.3)
+    elif kind < 0.5:
+        far = 1.5 * 25 ** rng.random()
+    else:
+        far = 8 * 7 ** rng.random()
     far = min(far, 0.4 * max_disparity_px)
     return View(
         width,
@@ -47,6 +54,6 @@ def sample_view(rng: np.random.Generator, size: tuple[int, int], max_disparity_p
         cx_px=width * (0.5 + rng.uniform(-0.025, 0.025)),
         cy_px=height * (0.5 + rng.uniform(-0.05, 0.05)),
         far_px=far,
-        near_px=min(far * 1.6 * 7 ** rng.random() + 18, max_disparity_px),
+        near_px=min(far * 1.3 * 6 ** rng.random() + 12, max_disparity_px),
         most_px=max_disparity_px,
     )
