@@ -33,7 +33,7 @@ class Sensor:
     vertical_px: float = 1.2
     patches: float = 0.2
     jpeg: float = 0.3
-    grey: float = 0.25
+    grey: float = 0.2
     good: float = 0.5
 
     @classmethod
@@ -82,8 +82,8 @@ def _sense(left: Tensor, right: Tensor, generator: torch.Generator, sensor: Sens
     seen = left.mean((1, 2, 3), keepdim=True) ** gamma
     gain = ((level / seen.clamp(min=0.02)) ** strength).clamp(max=8)
     centre = torch.lerp(torch.full_like(level, 0.5), level, strength)
-    contrast = 1 + strength * draw.uniform(-0.35, 0.2)
-    saturation = (1 + strength * draw.uniform(-0.6, 0.3)) * (1 - draw.chance(sensor.grey))
+    contrast = 1 + strength * draw.uniform(-0.3, 0.25)
+    saturation = (1 + strength * draw.uniform(-0.6, 0.8)) * (1 - draw.chance(sensor.grey))
     balance = 1 + 0.09 * strength * draw.normal(3)
     blur_px = sensor.blur_px * (draw.uniform(0, 0.5) + draw.chance(0.2) * draw.uniform())
     grain = sensor.noise * (0.06 + draw.uniform() ** 3) * draw.uniform(0.5, 1) * (0.25 + 0.75 * poor)

@@ -68,10 +68,11 @@ def sample_materials(
         return values[group]
 
     texture = shared(rng.integers(len(deviation), size=groups))
-    contrast = shared(rng.choice([1, 1, 1, 0.5, 0.2, 0.06], groups))
+    contrast = shared(rng.choice([1, 1, 1, 1, 0.5, 0.2, 0.06], groups))
     depth = np.maximum(things.centre[:, 2], view.focal_px / view.most_px)
     depth[0] = 0.5 * view.focal_px / view.far_px  # the room, in whose midst the eyes are
-    tint = shared((0.3 + 0.5 * pick((groups, 1))) * (1 + 0.3 * (pick((groups, 3)) - 0.5)))  # light must not bleach it
+    colour = 1 + 1.2 * pick((groups, 1)) * (pick((groups, 3)) - 0.5)
+    tint = shared(((0.3 + 0.5 * pick((groups, 1))) * colour).clip(max=0.9))  # light must not bleach it
     visible = np.maximum(deviation[texture] * tint.mean(1), 1e-3)
     floor = np.maximum(LEAST_CONTRAST, LEAST_DEVIATION / visible).clip(max=MOST_CONTRAST)
     clear = pick(groups) < 0.65
