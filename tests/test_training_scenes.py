@@ -127,6 +127,8 @@ def test_the_range_is_used(textures: Textures) -> None:
     assert min(v.far_px for v in views) < 1
     assert max(v.near_px for v in views) == 192
     assert 30 < np.median([v.near_px for v in views]) < 120
+    close = np.mean([v.far_px >= 8 for v in views])
+    assert 0.5 < close < 0.8  # on a grid of 1024 columns a desk's backdrop is that near, and nearer
 
 
 def test_large_surfaces_have_contrast(textures: Textures) -> None:

@@ -70,7 +70,8 @@ def export_checked(
         facts["max_disparity_px"] = str(net.max_disparity_px)
     if isinstance(net, Student):
         net.settles = precision != "int8"  # coarse claims flip at the threshold, and then regions move, not pixels
-    graph, pairs = _graph(net, size), parity.true_pairs(size)
+    graph = _graph(net, size)
+    pairs = parity.true_pairs(size, range(parity.MANY)) if precision == "int8" else parity.true_pairs(size)
     steps = [("torch to ONNX", graph, parity.SAME)]
     if precision == "fp16":
         steps.append(("FP32 to FP16", to_mixed(graph), parity.SAME))
@@ -95,7 +96,7 @@ def export_checked(
 def _examples(graph: onnx.ModelProto, size: tuple[int, int]) -> list[dict[str, np.ndarray]]:
     """Rendered pairs, other ones than those of the comparison, as inputs of the graph."""
     names = [value.name for value in graph.graph.input]
-    pairs = parity.true_pairs(size, range(len(parity.BASELINES_M), len(parity.BASELINES_M) + EXAMPLES))
+    pairs = parity.true_pairs(size, range(parity.MANY, parity.MANY + EXAMPLES))
     return [dict(zip(names, (pair.left, pair.right), strict=False)) for pair in pairs]
 
 

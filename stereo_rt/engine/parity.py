@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 BASELINES_M = (0.06, 0.18, 0.48)
 """One pair each, another room each time: at 640 px wide they reach from a few pixels to beyond 150."""
+MANY = 4 * len(BASELINES_M)
+"""Pairs that tell whether coarser numbers make errors larger: where nothing can be matched they change guesses, by more than
+that in a single pair."""
 
 
 @dataclass(frozen=True)
