@@ -25,9 +25,10 @@ def share_weights(model: onnx.ModelProto, original: Path) -> int:
     """
     content, shared = original.read_bytes(), 0
     for tensor in model.graph.initializer:
-        if len(tensor.raw_data) < LEAST or (offset := content.find(tensor.raw_data)) < 0:
+        raw = tensor.raw_data
+        if len(raw) < LEAST or not any(raw) or (offset := content.find(raw)) < 0:  # zeros are in any file
             continue
-        place = {"location": original.name, "offset": offset, "length": len(tensor.raw_data)}
+        place = {"location": original.name, "offset": offset, "length": len(raw)}
         tensor.ClearField("raw_data")
         tensor.data_location = onnx.TensorProto.EXTERNAL
         for key, value in place.items():
