@@ -19,20 +19,21 @@ WEIGHTS_SHA256 = "weights_sha256"
 
 
 def share_weights(model: onnx.ModelProto, original: Path) -> int:
-    """Tensors of the model whose bytes stand in the file `original` become references to them, in place; how many did.
+    """Tensors of the model whose bytes stand in the file `original` become references to them, in place; how many did that are
+    not all zero.
 
     The model must be written into the folder of `original`, which must stay as it is. Raises OSError.
     """
     content, shared = original.read_bytes(), 0
     for tensor in model.graph.initializer:
         raw = tensor.raw_data
-        if len(raw) < LEAST or not any(raw) or (offset := content.find(raw)) < 0:  # zeros are in any file
+        if len(raw) < LEAST or (offset := content.find(raw)) < 0:
             continue
         place = {"location": original.name, "offset": offset, "length": len(raw)}
         tensor.ClearField("raw_data")
         tensor.data_location = onnx.TensorProto.EXTERNAL
         for key, value in place.items():
             tensor.external_data.add(key=key, value=str(value))
-        shared += 1
+        shared += any(raw)  # zeros are in many a file
     model.metadata_props.add(key=WEIGHTS_SHA256, value=sha256_of(original))
     return shared
