@@ -20,6 +20,7 @@ class Refinement(nn.Module):
     Returns disparity at full size, certainty at full size (logits), disparity at 1/2; values in px of the input.
 
     compared: of the features, so many of the first are looked up in the right image; more of them tell no more.
+    change: of the disparity at 1/2, and of the certainty at each of the four pixels of full size.
     """
 
     def __init__(self, features: int, guide: int, channels: int, blocks: int) -> None:
@@ -37,7 +38,7 @@ class Refinement(nn.Module):
     def forward(self, disparity4: Tensor, certainty4: Tensor, guide: Tensor, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         disparity = convex(disparity4, self.blend4(guide), 2) / 2  # px at 1/2
         certainty = up2(certainty4)
-        left, right = features[:, : self.compared].chunk(2)
+        left, right = features[:, : self.compared].chunk(2)  # in this order: of two slices in a row OpenVINO drops the second
         difference = left - at_disparity(right, disparity.detach())
         level = F.avg_pool2d(disparity, 5, 1, 2, count_include_pad=False)
         shape = ((disparity - level) / NEAR).clamp(-2.0, 2.0)

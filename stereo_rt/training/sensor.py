@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +38,7 @@ class Sensor:
 
     @classmethod
     def none(cls) -> Sensor:
-        return cls(*[0.0] * 9)
+        return cls(**{field.name: 0.0 for field in fields(cls)})
 
 
 class _Draw:
@@ -74,7 +74,8 @@ def _sense(left: Tensor, right: Tensor, generator: torch.Generator, sensor: Sens
     draw = _Draw(len(left), generator, left.device)
     noise = torch.Generator(left.device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
     poor = 1 - draw.chance(sensor.good)
-    right = _covered(_misaligned(right, draw, sensor.vertical_px * (0.25 + 0.75 * poor)), draw, sensor.patches)
+    flaws = 0.25 + 0.75 * poor
+    right = _covered(_misaligned(right, draw, sensor.vertical_px * flaws), draw, sensor.patches)
     uneven = sensor.difference * draw.chance(0.6)
     strength = sensor.exposure
     gamma = torch.exp2(strength * draw.uniform(-0.7, 0.5))
@@ -86,7 +87,7 @@ def _sense(left: Tensor, right: Tensor, generator: torch.Generator, sensor: Sens
     saturation = (1 + strength * draw.uniform(-0.6, 0.8)) * (1 - draw.chance(sensor.grey))
     balance = 1 + 0.09 * strength * draw.normal(3)
     blur_px = sensor.blur_px * (draw.uniform(0, 0.5) + draw.chance(0.2) * draw.uniform())
-    grain = sensor.noise * (0.06 + draw.uniform() ** 3) * draw.uniform(0.5, 1) * (0.25 + 0.75 * poor)
+    grain = sensor.noise * (0.06 + draw.uniform() ** 3) * draw.uniform(0.5, 1) * flaws
     compressed = draw.chance(sensor.jpeg) * poor
     quality = draw.uniform(0.15, 1.5)
     vignette = strength * draw.chance(0.4) * draw.uniform(0, 0.45)
