@@ -22,7 +22,7 @@ class _Called(torch.nn.Module):
         return self.function(*inputs)
 
 
-def assert_same_in_onnx(function: Function, inputs: tuple[torch.Tensor, ...], file: Path) -> None:
+def assert_same_in_onnx(function: Function, inputs: tuple[torch.Tensor, ...], file: Path, atol: float = 1e-6) -> None:
     """Exported to `file` and run by ONNX Runtime, the function answers as it does in torch."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -30,4 +30,4 @@ def assert_same_in_onnx(function: Function, inputs: tuple[torch.Tensor, ...], fi
     session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     got = session.run(None, {i.name: m.numpy() for i, m in zip(session.get_inputs(), inputs, strict=True)})
     for answer, expected in zip(got, function(*inputs), strict=True):
-        np.testing.assert_allclose(answer, expected.numpy(), atol=1e-6)
+        np.testing.assert_allclose(answer, expected.numpy(), atol=atol)

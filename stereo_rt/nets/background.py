@@ -1,4 +1,4 @@
-"""What no network can match, such as a bare wall: it takes the disparity of the sure surfaces around it.
+"""What nothing can be matched of, such as a bare wall: it takes the disparity of the sure surfaces around it.
 
 An unsure pixel looks along its row and its column for the nearest sure surface on each side. Of those four the second furthest
 away counts: what shows nothing is mostly behind what shows something, and no single one of them decides. Tiles stand for
@@ -34,20 +34,25 @@ def settle(disparity: Tensor, certainty: Tensor) -> tuple[Tensor, Tensor]:
 
     disparity: (B, 1, H, W) px; certainty: the same shape, logits. H and W are multiples of 16. Returns both.
     """
-    sure = certainty >= DOUBTED
-    tiles = -F.max_pool2d(torch.where(sure, -disparity, LOWEST), TILE)
+    unsure = bare(certainty)
+    tiles = -F.max_pool2d(torch.where(certainty >= DOUBTED, -disparity, LOWEST), TILE)
     left, right = nearest(tiles)
     above, below = (side.transpose(2, 3) for side in nearest(tiles.transpose(2, 3)))
     low, other_low = torch.minimum(left, right), torch.minimum(above, below)
     high, other_high = torch.maximum(left, right), torch.maximum(above, below)
     second = torch.minimum(torch.maximum(low, other_low), torch.minimum(high, other_high))
     found = torch.where(second < NOTHING, second, torch.minimum(low, other_low))
-    share = F.avg_pool2d(sure.to(disparity.dtype), TILE)
-    share = F.avg_pool2d(share, AROUND, 1, AROUND // 2, count_include_pad=False)
-    found = torch.where(share < BARE, found, NOTHING)
     found = F.interpolate(found, scale_factor=float(TILE), mode="nearest")
-    stays = sure | (found >= NOTHING)
-    return torch.where(stays, disparity, found), torch.where(stays, certainty, CLAIMED * certainty)
+    settles = unsure & (found < NOTHING)
+    return torch.where(settles, found, disparity), torch.where(settles, CLAIMED * certainty, certainty)
+
+
+def bare(certainty: Tensor) -> Tensor:
+    """The unsure pixels of bare regions, of certainty (B, 1, H, W) as settle takes it; the same shape, bool."""
+    sure = certainty >= DOUBTED
+    share = F.avg_pool2d(sure.to(certainty.dtype), TILE)
+    share = F.avg_pool2d(share, AROUND, 1, AROUND // 2, count_include_pad=False)
+    return ~sure & (F.interpolate(share, scale_factor=float(TILE), mode="nearest") < BARE)
 
 
 def nearest(tiles: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,10 +2,10 @@
 
 A shared encoder describes both images; correlations of the descriptors at 1/8 (wide context) and at (1/4 height, 1/2
 width: bins of 2 px) become a distribution over disparities at 1/4. Its expectation around the mode is lifted to 1/2, there
-compared with what the right image shows at that place, corrected, and lifted to full size; what only the left eye sees is
-filled from the surface behind, and what nothing tells from sure surfaces around. Only operations that every runtime and FP16
-handle well are used: convolution, matrix product, pad, reshape, slice, pooling, elementwise, and gathers along the rows; no
-grid sampling, 3D convolution or normalisation over the image.
+compared with what the right image shows at that place, corrected, and lifted to full size. What only the left eye sees is
+then filled from the surface behind, bare regions are matched as a whole, and what nothing tells settles on sure surfaces
+around. Only operations that every runtime and FP16 handle well are used: convolution, matrix product, pad, reshape, slice,
+pooling, elementwise, and gathers along the rows; no grid sampling, 3D convolution or normalisation over the image.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .background import settle
+from .consensus import agree
 from .correlation import channels, correlate, prepare
 from .layers import ConvNorm, fold, stage, up2
 from .occlusion import fill_hidden
@@ -119,6 +120,8 @@ class Student(nn.Module):
         found = self.predict(left, right)
         assert found.certainty is not None
         disparity, certainty = fill_hidden(found.disparity_px, found.certainty, self.max_disparity_px)
+        matching = found.distributions[1].logits.permute(0, 2, 3, 1)
+        disparity, certainty = agree(disparity, certainty, matching, left, BIN_PX)
         if self.settles:
             disparity, certainty = settle(disparity, certainty)
         return disparity, torch.sigmoid(certainty * self.certainty_gain + self.certainty_bias)

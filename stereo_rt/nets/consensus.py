@@ -1,0 +1,90 @@
+"""What is too faint to be matched pixel by pixel, such as a bare wall, is matched as a whole.
+
+The correlations of one pixel of a wall say next to nothing. Those of all of it say where it is, as errors that are independent
+average out: so the tiles of bare regions that have the same colour, wherever they are in the image, find the disparity on
+which they agree most. Where that is ahead of every other one by more than chance explains, they take it; the others are left
+to background.py. Surfaces that have nothing in common but their colour do not agree, and nor do steep ones.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .background import bare
+from .occlusion import LOWEST
+
+TILE = 32
+"""Rows and columns of a tile; the sides of an input are multiples of it."""
+COLOUR = 0.15
+"""Standard deviation, in RGB of [0, 1], of what counts as the same colour."""
+AHEAD = 2.0
+"""By so many standard errors of the difference of two means the best disparity is ahead of all that are not near it. Chosen on
+drawn scenes; the errors of neighbours are not quite independent."""
+RIVAL = 0.8
+"""No disparity elsewhere may have so much of the correlation of the best: there would be two surfaces of that colour."""
+NEAR_PX = 4
+"""The peak reaches so far to either side."""
+FIRST_PX = 3
+"""Below it is what lies in the same columns of both images: blocks of compression, dirt. It is no surface."""
+SOME = 1e-4
+"""A share below it is none."""
+CLAIMED = 0.4
+"""The certainty of such a pixel (a confidence of 0.6, if not scaled): on drawn scenes two in three are right."""
+
+
+def agree(disparity: Tensor, certainty: Tensor, matching: Tensor, left: Tensor, bin_px: float) -> tuple[Tensor, Tensor]:
+    """Unsure pixels of bare regions take the disparity that all tiles of their colour agree on, where they do.
+
+    disparity: (B, 1, H, W) px; certainty: the same shape, logits. matching: (B, h, w, bins) correlations, h and w dividing H
+    and W; bin k stands for the disparity (bins - 1 - k) * bin_px. left: (B, 3, H, W) RGB in [0, 1]. H and W are multiples
+    of TILE. Returns disparity and certainty.
+    """
+    batch, _, height, width = disparity.shape
+    rows, columns, bins = height // TILE, width // TILE, matching.shape[3]
+    unsure = bare(certainty)
+    weight = unsure.to(disparity.dtype)
+    share = F.avg_pool2d(weight, TILE)
+    colour = F.avg_pool2d(left * weight, TILE) / share.clamp(min=SOME)
+    evidence = tile_means(matching * F.avg_pool2d(weight, height // matching.shape[1]).movedim(1, 3), rows, columns)
+    evidence = evidence / share.view(batch, -1, 1).clamp(min=SOME)
+    centre_px = (torch.arange(rows * columns, device=left.device) % columns + 0.5) * TILE
+    px = torch.arange(bins - 1, -1, -1, device=left.device).float() * bin_px
+    inside = (centre_px[:, None] >= px).to(disparity.dtype)
+    best_px, clear = consensus(evidence, share.view(batch, -1), colour.flatten(2).transpose(1, 2), px, inside)
+    agreed = torch.where(clear & (best_px > FIRST_PX), best_px, LOWEST).view(batch, 1, rows, columns)
+    agreed = F.interpolate(agreed, scale_factor=float(TILE), mode="nearest")
+    taken = unsure & (agreed > LOWEST)
+    return torch.where(taken, agreed, disparity), torch.where(taken, CLAIMED, certainty)
+
+
+def consensus(evidence: Tensor, share: Tensor, colour: Tensor, px: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each tile the disparity in px that those of its colour agree on, and whether it is clearly ahead of all others. Both
+    (B, n).
+
+    evidence: (B, n, bins) of each tile; share: (B, n) what it counts; colour: (B, n, 3); px: (bins,) what the bins stand for;
+    inside: (n, bins) 1 where the right image has that point, else 0.
+    """
+    evidence = (evidence - (evidence * inside).sum(2, keepdim=True) / inside.sum(1, keepdim=True)) * inside
+    variance = (evidence * evidence).sum(2) / inside.sum(1)  # nearly all bins are wrong ones
+    apart = ((colour[:, :, None] - colour[:, None]) / COLOUR).square().sum(3)
+    alike = torch.exp(-0.5 * apart) * share[:, None]
+    alike = alike / alike.sum(2, keepdim=True).clamp(min=SOME)
+    mean = alike @ evidence
+    error = (2 * (alike * alike * variance[:, None]).sum(2)).clamp(min=SOME**2).sqrt()
+    best = mean.amax(2, keepdim=True)
+    mode = (px * (mean >= best).to(px.dtype)).amax(2, keepdim=True)
+    near = (px - mode).abs() <= NEAR_PX
+    second = torch.where(near, LOWEST, mean).amax(2, keepdim=True)
+    over = torch.where(near, (mean - second).clamp(min=0.0), 0.0)
+    best_px = (over * px).sum(2) / over.sum(2).clamp(min=SOME**2)
+    best, second = best[:, :, 0], second[:, :, 0]
+    return best_px, (best - second > AHEAD * error) & (second < RIVAL * best)
+
+
+def tile_means(values: Tensor, rows: int, columns: int) -> Tensor:
+    """(B, h, w, n) -> (B, rows * columns, n): means over tiles. First down, then across, so that no axis moves."""
+    batch, height, width, n = values.shape
+    down = values.reshape(batch * rows, height // rows, width * n).mean(1)
+    return down.reshape(batch * rows * columns, width // columns, n).mean(1).view(batch, rows * columns, n)
