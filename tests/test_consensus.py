@@ -12,7 +12,7 @@ pytest.importorskip("onnx")
 
 from onnx_kit import assert_same_in_onnx  # noqa: E402
 
-from stereo_rt.nets.background import bare  # noqa: E402
+from stereo_rt.nets.background import DOUBTED, unsure_share  # noqa: E402
 from stereo_rt.nets.consensus import AHEAD, CLAIMED, COLOUR, FIRST_PX, NEAR_PX, RIVAL, TILE, agree  # noqa: E402
 
 BINS, BIN_PX, STEP = 32, 2.0, 4
@@ -22,7 +22,10 @@ Maps = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 def agree_numpy(disparity: np.ndarray, certainty: np.ndarray, matching: np.ndarray, left: np.ndarray) -> tuple:
     """Twin of agree on (H, W) maps, (h, w, bins) correlations and an image (3, H, W)."""
-    unsure = bare(torch.from_numpy(certainty)[None, None])[0, 0].numpy()
+    sure = certainty >= np.float32(DOUBTED)
+    share = unsure_share(torch.from_numpy(sure)[None, None], torch.float32)[0, 0].numpy()
+    unsure = ~sure & (share.repeat(STEP, 0).repeat(STEP, 1) > 0)
+    small = left[:, STEP // 2 :: STEP, STEP // 2 :: STEP].repeat(STEP, 1).repeat(STEP, 2)
     found, claims = disparity.copy(), certainty.copy()
     tiles = []
     for y, x in np.ndindex(*(side // TILE for side in disparity.shape)):
@@ -33,7 +36,7 @@ def agree_numpy(disparity: np.ndarray, certainty: np.ndarray, matching: np.ndarr
         evidence = np.mean([matching[v // STEP, u // STEP].astype(float) for v, u in pixels], 0)
         inside = (x + 0.5) * TILE >= PX
         evidence = np.where(inside, evidence - evidence[inside].mean(), 0)
-        colour = np.mean([left[:, v, u] for v, u in pixels], 0)
+        colour = np.mean([small[:, v, u] for v, u in pixels], 0)
         tiles.append((pixels, evidence, (evidence**2).sum() / inside.sum(), colour))
     for pixels, _, _, colour in tiles:
         weights = [len(p) * np.exp(-0.5 * np.sum(((c - colour) / COLOUR) ** 2)) for p, _, _, c in tiles]

@@ -34,25 +34,25 @@ def settle(disparity: Tensor, certainty: Tensor) -> tuple[Tensor, Tensor]:
 
     disparity: (B, 1, H, W) px; certainty: the same shape, logits. H and W are multiples of 16. Returns both.
     """
-    unsure = bare(certainty)
-    tiles = -F.max_pool2d(torch.where(certainty >= DOUBTED, -disparity, LOWEST), TILE)
+    sure = certainty >= DOUBTED
+    tiles = -F.max_pool2d(torch.where(sure, -disparity, LOWEST), TILE)
     left, right = nearest(tiles)
     above, below = (side.transpose(2, 3) for side in nearest(tiles.transpose(2, 3)))
     low, other_low = torch.minimum(left, right), torch.minimum(above, below)
     high, other_high = torch.maximum(left, right), torch.maximum(above, below)
     second = torch.minimum(torch.maximum(low, other_low), torch.minimum(high, other_high))
     found = torch.where(second < NOTHING, second, torch.minimum(low, other_low))
+    found = torch.where(unsure_share(sure, disparity.dtype) > 0, found, NOTHING)
     found = F.interpolate(found, scale_factor=float(TILE), mode="nearest")
-    settles = unsure & (found < NOTHING)
-    return torch.where(settles, found, disparity), torch.where(settles, CLAIMED * certainty, certainty)
+    stays = sure | (found >= NOTHING)
+    return torch.where(stays, disparity, found), torch.where(stays, certainty, CLAIMED * certainty)
 
 
-def bare(certainty: Tensor) -> Tensor:
-    """The unsure pixels of bare regions, of certainty (B, 1, H, W) as settle takes it; the same shape, bool."""
-    sure = certainty >= DOUBTED
-    share = F.avg_pool2d(sure.to(certainty.dtype), TILE)
-    share = F.avg_pool2d(share, AROUND, 1, AROUND // 2, count_include_pad=False)
-    return ~sure & (F.interpolate(share, scale_factor=float(TILE), mode="nearest") < BARE)
+def unsure_share(sure: Tensor, dtype: torch.dtype) -> Tensor:
+    """(B, 1, H, W) bool -> (B, 1, H / TILE, W / TILE): how much of each tile is unsure, in bare regions; 0 elsewhere."""
+    share = F.avg_pool2d((~sure).to(dtype), TILE)
+    around = F.avg_pool2d(share, AROUND, 1, AROUND // 2, count_include_pad=False)
+    return torch.where(around > 1 - BARE, share, 0.0)
 
 
 def nearest(tiles: Tensor) -> tuple[Tensor, Tensor]:

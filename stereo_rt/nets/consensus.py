@@ -12,20 +12,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .background import bare
+from .background import DOUBTED, unsure_share
+from .background import TILE as SMALL_TILE
 from .occlusion import LOWEST
 
 TILE = 32
 """Rows and columns of a tile; the sides of an input are multiples of it."""
-COLOUR = 0.15
+COLOUR = 0.1
 """Standard deviation, in RGB of [0, 1], of what counts as the same colour."""
 AHEAD = 2.0
-"""By so many standard errors of the difference of two means the best disparity is ahead of all that are not near it. Chosen on
-drawn scenes; the errors of neighbours are not quite independent."""
+"""By so many standard errors of the difference of two means the best disparity is ahead of all that are not near it."""
 RIVAL = 0.8
 """No disparity elsewhere may have so much of the correlation of the best: there would be two surfaces of that colour."""
-NEAR_PX = 4
-"""The peak reaches so far to either side."""
+NEAR_PX = 8
+"""The peak reaches so far to either side: what shows on walls is soft."""
 FIRST_PX = 3
 """Below it is what lies in the same columns of both images: blocks of compression, dirt. It is no surface."""
 SOME = 1e-4
@@ -37,26 +37,26 @@ CLAIMED = 0.4
 def agree(disparity: Tensor, certainty: Tensor, matching: Tensor, left: Tensor, bin_px: float) -> tuple[Tensor, Tensor]:
     """Unsure pixels of bare regions take the disparity that all tiles of their colour agree on, where they do.
 
-    disparity: (B, 1, H, W) px; certainty: the same shape, logits. matching: (B, h, w, bins) correlations, h and w dividing H
-    and W; bin k stands for the disparity (bins - 1 - k) * bin_px. left: (B, 3, H, W) RGB in [0, 1]. H and W are multiples
-    of TILE. Returns disparity and certainty.
+    disparity: (B, 1, H, W) px; certainty: the same shape, logits. matching: (B, H / 4, W / 4, bins) correlations; bin k stands
+    for the disparity (bins - 1 - k) * bin_px. left: (B, 3, H, W) RGB in [0, 1]. H and W are multiples of TILE.
+    Returns disparity and certainty.
     """
-    batch, _, height, width = disparity.shape
-    rows, columns, bins = height // TILE, width // TILE, matching.shape[3]
-    unsure = bare(certainty)
-    weight = unsure.to(disparity.dtype)
-    share = F.avg_pool2d(weight, TILE)
-    colour = F.avg_pool2d(left * weight, TILE) / share.clamp(min=SOME)
-    evidence = tile_means(matching * F.avg_pool2d(weight, height // matching.shape[1]).movedim(1, 3), rows, columns)
-    evidence = evidence / share.view(batch, -1, 1).clamp(min=SOME)
+    batch, rows, columns = len(disparity), disparity.shape[2] // TILE, disparity.shape[3] // TILE
+    sure = certainty >= DOUBTED
+    weight = unsure_share(sure, disparity.dtype)
+    share = F.avg_pool2d(weight, TILE // SMALL_TILE)
+    middle = left[:, :, SMALL_TILE // 2 :: SMALL_TILE, SMALL_TILE // 2 :: SMALL_TILE]
+    colour = F.avg_pool2d(middle * weight, TILE // SMALL_TILE) / share.clamp(min=SOME)
+    evidence = tile_means(matching * weight.movedim(1, 3), rows, columns) / share.view(batch, -1, 1).clamp(min=SOME)
     centre_px = (torch.arange(rows * columns, device=left.device) % columns + 0.5) * TILE
-    px = torch.arange(bins - 1, -1, -1, device=left.device).float() * bin_px
+    px = torch.arange(matching.shape[3] - 1, -1, -1, device=left.device).float() * bin_px
     inside = (centre_px[:, None] >= px).to(disparity.dtype)
     best_px, clear = consensus(evidence, share.view(batch, -1), colour.flatten(2).transpose(1, 2), px, inside)
     agreed = torch.where(clear & (best_px > FIRST_PX), best_px, LOWEST).view(batch, 1, rows, columns)
-    agreed = F.interpolate(agreed, scale_factor=float(TILE), mode="nearest")
-    taken = unsure & (agreed > LOWEST)
-    return torch.where(taken, agreed, disparity), torch.where(taken, CLAIMED, certainty)
+    agreed = F.interpolate(agreed, scale_factor=float(TILE // SMALL_TILE), mode="nearest")
+    agreed = F.interpolate(torch.where(weight > 0, agreed, LOWEST), scale_factor=float(SMALL_TILE), mode="nearest")
+    stays = sure | (agreed <= LOWEST)
+    return torch.where(stays, disparity, agreed), torch.where(stays, certainty, CLAIMED)
 
 
 def consensus(evidence: Tensor, share: Tensor, colour: Tensor, px: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
