@@ -110,6 +110,17 @@ def test_what_both_cameras_have_in_the_same_columns_is_no_surface() -> None:
     assert torch.equal(answers(maps)[0], maps[0])
 
 
+def test_padding_has_no_say() -> None:
+    """Half of the image repeats a column, as padding does, and its correlations are for 10 px; so do rows below."""
+    maps = wall(10, np.array([24.0, 10.0]), np.stack([GREY, GREY]), 0.3)
+    assert not ((answers(maps)[0][..., :128] - 24).abs() < 1).any()
+    maps[3][..., 128:] = maps[3][..., 127:128]
+    found = answers(maps)[0]
+    assert ((found[..., :128] - 24).abs() < 1).all() and torch.equal(found[..., 128:], maps[0][..., 128:])
+    maps[3][..., 96:, :] = maps[3][..., 95:96, :]
+    assert torch.equal(answers(maps)[0][..., 96:, :], maps[0][..., 96:, :])
+
+
 def test_noise_agrees_on_nothing() -> None:
     shares = [
         (answers(m)[0] != m[0]).float().mean() for m in (wall(s, np.zeros(2), np.stack([GREY, RED]), 0.0) for s in range(12))

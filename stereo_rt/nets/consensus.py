@@ -28,6 +28,8 @@ NEAR_PX = 8
 """The peak reaches so far to either side: what shows on walls is soft."""
 FIRST_PX = 3
 """Below it is what lies in the same columns of both images: blocks of compression, dirt. It is no surface."""
+LIVELY = 0.1
+"""Share of the pixels that differ from their neighbours, below which a tile has no noise."""
 SOME = 1e-4
 """A share below it is none."""
 CLAIMED = 0.4
@@ -43,10 +45,12 @@ def agree(disparity: Tensor, certainty: Tensor, matching: Tensor, left: Tensor, 
     """
     batch, rows, columns = len(disparity), disparity.shape[2] // TILE, disparity.shape[3] // TILE
     sure = certainty >= DOUBTED
-    weight = unsure_share(sure, disparity.dtype)
+    weight = unsure_share(sure, disparity.dtype) * F.interpolate(
+        lively(left), scale_factor=float(TILE // SMALL_TILE), mode="nearest"
+    )
     share = F.avg_pool2d(weight, TILE // SMALL_TILE)
-    middle = left[:, :, SMALL_TILE // 2 :: SMALL_TILE, SMALL_TILE // 2 :: SMALL_TILE]
-    colour = F.avg_pool2d(middle * weight, TILE // SMALL_TILE) / share.clamp(min=SOME)
+    sample = left[:, :, SMALL_TILE // 2 :: SMALL_TILE, SMALL_TILE // 2 :: SMALL_TILE]
+    colour = F.avg_pool2d(sample * weight, TILE // SMALL_TILE) / share.clamp(min=SOME)
     evidence = tile_means(matching * weight.movedim(1, 3), rows, columns) / share.view(batch, -1, 1).clamp(min=SOME)
     centre_px = (torch.arange(rows * columns, device=left.device) % columns + 0.5) * TILE
     px = torch.arange(matching.shape[3] - 1, -1, -1, device=left.device).float() * bin_px
@@ -57,6 +61,18 @@ def agree(disparity: Tensor, certainty: Tensor, matching: Tensor, left: Tensor, 
     agreed = F.interpolate(torch.where(weight > 0, agreed, LOWEST), scale_factor=float(SMALL_TILE), mode="nearest")
     stays = sure | (agreed <= LOWEST)
     return torch.where(stays, disparity, agreed), torch.where(stays, certainty, CLAIMED)
+
+
+def lively(left: Tensor) -> Tensor:
+    """(B, 3, H, W) -> (B, 1, H / TILE, W / TILE): 0 for tiles of padding, which repeats the last pixel of rows and columns, and
+    for others without any noise, as of a lamp that is too bright; else 1. Tiles of 0 would agree, and say nothing."""
+    middle, before = slice(SMALL_TILE // 2, None, SMALL_TILE), slice(SMALL_TILE // 2 - 1, None, SMALL_TILE)
+    pixel = left[:, :, middle, middle]
+    shares = []
+    for neighbour in (left[:, :, middle, before], left[:, :, before, middle]):
+        differs = (pixel - neighbour).abs().sum(1, keepdim=True) > 0
+        shares.append(F.avg_pool2d(differs.to(left.dtype), TILE // SMALL_TILE))
+    return (torch.minimum(*shares) > LIVELY).to(left.dtype)
 
 
 def consensus(evidence: Tensor, share: Tensor, colour: Tensor, px: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:

@@ -120,9 +120,9 @@ class Student(nn.Module):
         found = self.predict(left, right)
         assert found.certainty is not None
         disparity, certainty = fill_hidden(found.disparity_px, found.certainty, self.max_disparity_px)
-        matching = found.distributions[1].logits.permute(0, 2, 3, 1)
-        disparity, certainty = agree(disparity, certainty, matching, left, BIN_PX)
         if self.settles:
+            matching = found.distributions[1].logits.permute(0, 2, 3, 1)
+            disparity, certainty = agree(disparity, certainty, matching, left, BIN_PX)
             disparity, certainty = settle(disparity, certainty)
         return disparity, torch.sigmoid(certainty * self.certainty_gain + self.certainty_bias)
 
