@@ -50,9 +50,9 @@ def settle(disparity: Tensor, certainty: Tensor) -> tuple[Tensor, Tensor]:
 
 def unsure_share(sure: Tensor, dtype: torch.dtype) -> Tensor:
     """(B, 1, H, W) bool -> (B, 1, H / TILE, W / TILE): how much of each tile is unsure, in bare regions; 0 elsewhere."""
-    share = F.avg_pool2d((~sure).to(dtype), TILE)
+    share = F.avg_pool2d(sure.to(dtype), TILE)
     around = F.avg_pool2d(share, AROUND, 1, AROUND // 2, count_include_pad=False)
-    return torch.where(around > 1 - BARE, share, 0.0)
+    return torch.where(around < BARE, 1 - share, 0.0)
 
 
 def nearest(tiles: Tensor) -> tuple[Tensor, Tensor]:

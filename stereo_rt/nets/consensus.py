@@ -51,11 +51,14 @@ def agree(disparity: Tensor, certainty: Tensor, matching: Tensor, left: Tensor, 
     share = F.avg_pool2d(weight, TILE // SMALL_TILE)
     sample = left[:, :, SMALL_TILE // 2 :: SMALL_TILE, SMALL_TILE // 2 :: SMALL_TILE]
     colour = F.avg_pool2d(sample * weight, TILE // SMALL_TILE) / share.clamp(min=SOME)
-    evidence = tile_means(matching * weight.movedim(1, 3), rows, columns) / share.view(batch, -1, 1).clamp(min=SOME)
-    centre_px = (torch.arange(rows * columns, device=left.device) % columns + 0.5) * TILE
+    evidence = tile_means(matching * weight.movedim(1, 3), rows, columns) / share.movedim(1, 3).clamp(min=SOME)
+    centre_px = (torch.arange(columns, device=left.device) + 0.5) * TILE
     px = torch.arange(matching.shape[3] - 1, -1, -1, device=left.device).float() * bin_px
     inside = (centre_px[:, None] >= px).to(disparity.dtype)
-    best_px, clear = consensus(evidence, share.view(batch, -1), colour.flatten(2).transpose(1, 2), px, inside)
+    evidence = (evidence - (evidence * inside).sum(3, keepdim=True) / inside.sum(1, keepdim=True)) * inside
+    variance = evidence.square().sum(3) / inside.sum(1)  # nearly all bins are wrong ones
+    tiles = (batch, rows * columns, -1)
+    best_px, clear = consensus(evidence.view(tiles), variance.view(batch, 1, -1), share.view(batch, 1, -1), colour, px)
     agreed = torch.where(clear & (best_px > FIRST_PX), best_px, LOWEST).view(batch, 1, rows, columns)
     agreed = F.interpolate(agreed, scale_factor=float(TILE // SMALL_TILE), mode="nearest")
     agreed = F.interpolate(torch.where(weight > 0, agreed, LOWEST), scale_factor=float(SMALL_TILE), mode="nearest")
@@ -75,32 +78,30 @@ def lively(left: Tensor) -> Tensor:
     return (torch.minimum(*shares) > LIVELY).to(left.dtype)
 
 
-def consensus(evidence: Tensor, share: Tensor, colour: Tensor, px: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+def consensus(evidence: Tensor, variance: Tensor, share: Tensor, colour: Tensor, px: Tensor) -> tuple[Tensor, Tensor]:
     """Of each tile the disparity in px that those of its colour agree on, and whether it is clearly ahead of all others. Both
-    (B, n).
+    (B, n, 1).
 
-    evidence: (B, n, bins) of each tile; share: (B, n) what it counts; colour: (B, n, 3); px: (bins,) what the bins stand for;
-    inside: (n, bins) 1 where the right image has that point, else 0.
+    evidence: (B, n, bins) of each tile, 0 in the mean; variance: (B, 1, n) of its values; share: (B, 1, n) what it counts;
+    colour: (B, 3, h, w) of n tiles; px: (bins,) what the bins stand for.
     """
-    evidence = (evidence - (evidence * inside).sum(2, keepdim=True) / inside.sum(1, keepdim=True)) * inside
-    variance = (evidence * evidence).sum(2) / inside.sum(1)  # nearly all bins are wrong ones
-    apart = ((colour[:, :, None] - colour[:, None]) / COLOUR).square().sum(3)
-    alike = torch.exp(-0.5 * apart) * share[:, None]
+    colour = colour.flatten(2)
+    apart = ((colour.unsqueeze(3) - colour.unsqueeze(2)) / COLOUR).square().sum(1)
+    alike = torch.exp(-0.5 * apart) * share
     alike = alike / alike.sum(2, keepdim=True).clamp(min=SOME)
     mean = alike @ evidence
-    error = (2 * (alike * alike * variance[:, None]).sum(2)).clamp(min=SOME**2).sqrt()
+    error = (2 * (alike * alike * variance).sum(2, keepdim=True)).clamp(min=SOME**2).sqrt()
     best = mean.amax(2, keepdim=True)
     mode = (px * (mean >= best).to(px.dtype)).amax(2, keepdim=True)
     near = (px - mode).abs() <= NEAR_PX
     second = torch.where(near, LOWEST, mean).amax(2, keepdim=True)
     over = torch.where(near, (mean - second).clamp(min=0.0), 0.0)
-    best_px = (over * px).sum(2) / over.sum(2).clamp(min=SOME**2)
-    best, second = best[:, :, 0], second[:, :, 0]
+    best_px = (over * px).sum(2, keepdim=True) / over.sum(2, keepdim=True).clamp(min=SOME**2)
     return best_px, (best - second > AHEAD * error) & (second < RIVAL * best)
 
 
 def tile_means(values: Tensor, rows: int, columns: int) -> Tensor:
-    """(B, h, w, n) -> (B, rows * columns, n): means over tiles. First down, then across, so that no axis moves."""
+    """(B, h, w, n) -> (B, rows, columns, n): means over tiles. First down, then across, so that no axis moves."""
     batch, height, width, n = values.shape
     down = values.reshape(batch * rows, height // rows, width * n).mean(1)
-    return down.reshape(batch * rows * columns, width // columns, n).mean(1).view(batch, rows * columns, n)
+    return down.reshape(batch * rows * columns, width // columns, n).mean(1).view(batch, rows, columns, n)
