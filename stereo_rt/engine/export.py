@@ -53,7 +53,7 @@ def export_checked(
     say: Callable[[str], None] = lambda line: None,
 ) -> None:
     """export_onnx, then compare the file's answers with the network's, and those in FP16 or INT8 with FP32's (parity.py). In
-    INT8 bare regions of a student's maps do not settle: net.settles is left as the precision has it.
+    INT8 bare regions of a student's maps are left as found: net.settles is as the precision has it.
 
     metadata gains input_size, normalisation, precision and, of a stereo network, max_disparity_px. trained: False for
     random weights, which have no accuracy to keep: only that all values are finite is checked. original: a file of the same

@@ -1,4 +1,4 @@
-"""What nothing can be matched of, such as a bare wall: it takes the disparity of the sure surfaces around it.
+"""What cannot be matched, not even as a whole (consensus.py): it takes the disparity of the sure surfaces around it.
 
 An unsure pixel looks along its row and its column for the nearest sure surface on each side. Of those four the second furthest
 away counts: what shows nothing is mostly behind what shows something, and no single one of them decides. Tiles stand for
@@ -43,7 +43,7 @@ def settle(disparity: Tensor, certainty: Tensor) -> tuple[Tensor, Tensor]:
     second = torch.minimum(torch.maximum(low, other_low), torch.minimum(high, other_high))
     found = torch.where(second < NOTHING, second, torch.minimum(low, other_low))
     found = torch.where(unsure_share(sure, disparity.dtype) > 0, found, NOTHING)
-    found = F.interpolate(found, scale_factor=float(TILE), mode="nearest")
+    found = spread(found, TILE)
     stays = sure | (found >= NOTHING)
     return torch.where(stays, disparity, found), torch.where(stays, certainty, CLAIMED * certainty)
 
@@ -53,6 +53,11 @@ def unsure_share(sure: Tensor, dtype: torch.dtype) -> Tensor:
     share = F.avg_pool2d(sure.to(dtype), TILE)
     around = F.avg_pool2d(share, AROUND, 1, AROUND // 2, count_include_pad=False)
     return torch.where(around < BARE, 1 - share, 0.0)
+
+
+def spread(tiles: Tensor, side: int) -> Tensor:
+    """(B, 1, h, w) -> (B, 1, h * side, w * side): each tile's value at all of its pixels."""
+    return F.interpolate(tiles, scale_factor=float(side), mode="nearest")
 
 
 def nearest(tiles: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,12 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .background import DOUBTED, unsure_share
+from .background import DOUBTED, spread, unsure_share
 from .background import TILE as SMALL_TILE
 from .occlusion import LOWEST
 
 TILE = 32
 """Rows and columns of a tile; the sides of an input are multiples of it."""
+INNER = TILE // SMALL_TILE
+"""Small tiles, one to a side, in a tile."""
+MIDDLE, BEFORE = slice(SMALL_TILE // 2, None, SMALL_TILE), slice(SMALL_TILE // 2 - 1, None, SMALL_TILE)
+"""Rows or columns through the middles of small tiles, whose pixels stand for them, and those before."""
 COLOUR = 0.1
 """Standard deviation, in RGB of [0, 1], of what counts as the same colour."""
 AHEAD = 2.0
@@ -45,12 +49,10 @@ def agree(disparity: Tensor, certainty: Tensor, matching: Tensor, left: Tensor, 
     """
     batch, rows, columns = len(disparity), disparity.shape[2] // TILE, disparity.shape[3] // TILE
     sure = certainty >= DOUBTED
-    weight = unsure_share(sure, disparity.dtype) * F.interpolate(
-        lively(left), scale_factor=float(TILE // SMALL_TILE), mode="nearest"
-    )
-    share = F.avg_pool2d(weight, TILE // SMALL_TILE)
-    sample = left[:, :, SMALL_TILE // 2 :: SMALL_TILE, SMALL_TILE // 2 :: SMALL_TILE]
-    colour = F.avg_pool2d(sample * weight, TILE // SMALL_TILE) / share.clamp(min=SOME)
+    middle = left[:, :, MIDDLE, MIDDLE]
+    weight = unsure_share(sure, disparity.dtype) * spread(lively(left, middle), INNER)
+    share = F.avg_pool2d(weight, INNER)
+    colour = F.avg_pool2d(middle * weight, INNER) / share.clamp(min=SOME)
     evidence = tile_means(matching * weight.movedim(1, 3), rows, columns) / share.movedim(1, 3).clamp(min=SOME)
     centre_px = (torch.arange(columns, device=left.device) + 0.5) * TILE
     px = torch.arange(matching.shape[3] - 1, -1, -1, device=left.device).float() * bin_px
@@ -60,21 +62,19 @@ def agree(disparity: Tensor, certainty: Tensor, matching: Tensor, left: Tensor, 
     tiles = (batch, rows * columns, -1)
     best_px, clear = consensus(evidence.view(tiles), variance.view(batch, 1, -1), share.view(batch, 1, -1), colour, px)
     agreed = torch.where(clear & (best_px > FIRST_PX), best_px, LOWEST).view(batch, 1, rows, columns)
-    agreed = F.interpolate(agreed, scale_factor=float(TILE // SMALL_TILE), mode="nearest")
-    agreed = F.interpolate(torch.where(weight > 0, agreed, LOWEST), scale_factor=float(SMALL_TILE), mode="nearest")
+    agreed = spread(torch.where(weight > 0, spread(agreed, INNER), LOWEST), SMALL_TILE)
     stays = sure | (agreed <= LOWEST)
     return torch.where(stays, disparity, agreed), torch.where(stays, certainty, CLAIMED)
 
 
-def lively(left: Tensor) -> Tensor:
-    """(B, 3, H, W) -> (B, 1, H / TILE, W / TILE): 0 for tiles of padding, which repeats the last pixel of rows and columns, and
-    for others without any noise, as of a lamp that is too bright; else 1. Tiles of 0 would agree, and say nothing."""
-    middle, before = slice(SMALL_TILE // 2, None, SMALL_TILE), slice(SMALL_TILE // 2 - 1, None, SMALL_TILE)
-    pixel = left[:, :, middle, middle]
+def lively(left: Tensor, middle: Tensor) -> Tensor:
+    """(B, 3, H, W) and its MIDDLE pixels -> (B, 1, H / TILE, W / TILE): 0 for tiles of padding, which repeats the last pixel of
+    rows and columns, and for others without any noise, as of a lamp that is too bright; else 1. Tiles of 0 would agree, and say
+    nothing."""
     shares = []
-    for neighbour in (left[:, :, middle, before], left[:, :, before, middle]):
-        differs = (pixel - neighbour).abs().sum(1, keepdim=True) > 0
-        shares.append(F.avg_pool2d(differs.to(left.dtype), TILE // SMALL_TILE))
+    for neighbour in (left[:, :, MIDDLE, BEFORE], left[:, :, BEFORE, MIDDLE]):
+        differs = (middle - neighbour).abs().sum(1, keepdim=True) > 0
+        shares.append(F.avg_pool2d(differs.to(left.dtype), INNER))
     return (torch.minimum(*shares) > LIVELY).to(left.dtype)
 
 

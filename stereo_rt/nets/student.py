@@ -78,7 +78,7 @@ class Student(nn.Module):
 
     Returns disparity in px (x_right = x_left - d) and confidence in (0, 1), each (B, 1, H, W).
 
-    settles: whether what nothing tells settles on sure surfaces around it.
+    settles: whether bare regions are matched as a whole, and what nothing tells settles on sure surfaces around it.
     """
 
     multiple_px = MULTIPLE_PX
