@@ -252,13 +252,16 @@ def test_a_scene_does_not_depend_on_those_rendered_with_it(textures: Textures) -
     assert not torch.equal(together.images[0][0], together.images[0][1])
 
 
-def test_textures_repeat_and_blend(textures: Textures) -> None:
-    kind = torch.tensor([3, 3, 3])
-    u, v = torch.tensor([10.5, 266.5, 10.5]), torch.tensor([20.5, -235.5, 20.5])
-    same = textures.look_up(kind, u, v, torch.tensor([0.0, 0.0, 0.0]))
+def test_textures_go_on_mirrored_and_blend(textures: Textures) -> None:
+    kind = torch.tensor([3, 3, 3, 3])
+    u, v = torch.tensor([10.5, 501.5, 10.5, 522.5]), torch.tensor([20.5, -20.5, 20.5, -491.5])
+    same = textures.look_up(kind, u, v, torch.tensor([0.0, 0.0, 0.0, 0.0]))
     assert torch.equal(same[0], same[1])
+    assert torch.equal(same[0], same[3])
     base = textures.texels.view(24, -1)[3, : 256 * 256].contiguous().view(torch.uint8).view(256, 256, 4)[..., :3].float() / 255
     torch.testing.assert_close(same[2], base[20, 10])
+    at_the_edge = textures.look_up(kind[:1], torch.tensor([256.0]), torch.tensor([20.5]), torch.tensor([0.0]))[0]
+    torch.testing.assert_close(at_the_edge, base[20, 255])
     coarse = textures.look_up(kind[:1], torch.tensor([11.0]), torch.tensor([21.0]), torch.tensor([1.0]))[0]
     torch.testing.assert_close(coarse, base[20:22, 10:12].mean((0, 1)), atol=1 / 255, rtol=0)
 

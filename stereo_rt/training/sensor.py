@@ -83,7 +83,7 @@ def _sense(left: Tensor, right: Tensor, generator: torch.Generator, sensor: Sens
     seen = left.mean((1, 2, 3), keepdim=True) ** gamma
     gain = ((level / seen.clamp(min=0.02)) ** strength).clamp(max=8)
     centre = torch.lerp(torch.full_like(level, 0.5), level, strength)
-    contrast = 1 + strength * draw.uniform(-0.3, 0.25)
+    contrast = 1 + strength * draw.uniform(-0.3, 0.2)
     saturation = (1 + strength * draw.uniform(-0.6, 0.8)) * (1 - draw.chance(sensor.grey))
     balance = 1 + 0.09 * strength * draw.normal(3)
     blur_px = sensor.blur_px * (draw.uniform(0, 0.5) + draw.chance(0.2) * draw.uniform())

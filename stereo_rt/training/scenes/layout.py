@@ -43,7 +43,7 @@ def sample_layout(seed: int, number: int, size: tuple[int, int], max_disparity_p
     if uneven:
         fixed.append(terrain(rng, room))
     behind = sum(len(t.kind) for t in fixed)
-    density = rng.uniform(0.35, 1)
+    density = rng.uniform(0.2, 0.85)
     clutter = _clutter(rng, view, room, density)
     groups = [_group(rng, view, room) for _ in range(rng.binomial(5, density))]
     things = _behind_the_limit(_not_too_large(join([*fixed, clutter, *groups]), view, behind), view, behind)

@@ -68,11 +68,11 @@ def sample_materials(
         return values[group]
 
     texture = shared(rng.integers(len(deviation), size=groups))
-    contrast = shared(rng.choice([1, 1, 1, 1, 0.5, 0.2, 0.06], groups))
+    contrast = shared(rng.choice([1.4, 1.4, 1.4, 1, 1, 0.5, 0.2, 0.06], groups))
     depth = np.maximum(things.centre[:, 2], view.focal_px / view.most_px)
     depth[0] = 0.5 * view.focal_px / view.far_px  # the room, in whose midst the eyes are
     colour = 1 + 1.2 * pick((groups, 1)) * (pick((groups, 3)) - 0.5)
-    tint = shared(((0.3 + 0.5 * pick((groups, 1))) * colour).clip(max=0.9))  # light must not bleach it
+    tint = shared(((0.45 + 0.35 * pick((groups, 1))) * colour).clip(max=0.9))  # light must not bleach it
     visible = np.maximum(deviation[texture] * tint.mean(1), 1e-3)
     floor = np.maximum(LEAST_CONTRAST, LEAST_DEVIATION / visible).clip(max=MOST_CONTRAST)
     clear = pick(groups) < 0.65
@@ -80,7 +80,7 @@ def sample_materials(
     return Materials(
         texture=texture,
         per_face=shared(pick(groups) < 0.5),
-        texels=shared(0.25 * 10 ** pick(groups)) * view.focal_px / depth,
+        texels=shared(0.35 * 7 ** pick(groups)) * view.focal_px / depth,
         offset=256 * pick((n, 2)),
         contrast=np.where(large, np.maximum(contrast, floor), contrast),
         tint=tint * (1 + 0.12 * (pick((n, 1)) - 0.5)),

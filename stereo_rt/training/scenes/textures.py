@@ -1,4 +1,4 @@
-"""Textures: square, tileable pictures with their mip levels, made by formulas or cut from photographs."""
+"""Textures: square pictures with their mip levels, made by formulas or cut from photographs."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Textures:
         return len(self.mean)
 
     def look_up(self, texture: Tensor, u: Tensor, v: Tensor, level: Tensor) -> Tensor:
-        """(N, 3) colours in [0, 1] of textures (N,) int64 at u, v (N,) texels of level 0, repeated without end, blended
-        between the texels and between the levels next to level (N,)."""
+        """(N, 3) colours in [0, 1] of textures (N,) int64 at u, v (N,) texels of level 0, which go on without end, mirrored at
+        each edge, blended between the texels and between the levels next to level (N,)."""
         level = level.clamp(0, LEVELS - 1)
         lower = level.floor().clamp(max=LEVELS - 2)
         blend = (level - lower)[:, None]
@@ -48,8 +48,8 @@ class Textures:
         u, v = u * shrunk - 0.5, v * shrunk - 0.5
         u0, v0 = u.floor(), v.floor()
         right, down = (u - u0)[:, None], (v - v0)[:, None]
-        u0, v0 = u0.long() & (side - 1), v0.long() & (side - 1)
-        u1, v1 = (u0 + 1) & (side - 1), (v0 + 1) & (side - 1)
+        u0, v0 = u0.long(), v0.long()
+        u0, u1, v0, v1 = (mirrored(i, side) for i in (u0, u0 + 1, v0, v0 + 1))
         first = texture * TEXELS + LEVEL_AT.to(level.device).index_select(0, level)
         top, bottom = first + v0 * side, first + v1 * side
 
@@ -59,6 +59,13 @@ class Textures:
         upper = torch.lerp(at(top + u0), at(top + u1), right)
         lower = torch.lerp(at(bottom + u0), at(bottom + u1), right)
         return torch.lerp(upper, lower, down) / 255
+
+
+def mirrored(index: Tensor, side: Tensor) -> Tensor:
+    """Any index, int64, as one in [0, side): every other copy is turned round. A pattern so comes again after 2 * side texels,
+    further than most disparities; sides are powers of 2."""
+    index = index & (2 * side - 1)
+    return torch.minimum(index, 2 * side - 1 - index)
 
 
 SIDES = [SIDE_PX >> level for level in range(LEVELS)]
