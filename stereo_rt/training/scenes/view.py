@@ -36,13 +36,13 @@ class View:
 
 
 def sample_view(rng: np.random.Generator, size: tuple[int, int], max_disparity_px: float) -> View:
-    """A view of size (width, height): a wide range of opening angles, of distances and of depth spans. Seven views in ten
+    """A view of size (width, height): a wide range of opening angles, of distances and of depth spans. Five views in eight
     are close ones, of a table or a corner of a room, since the networks see frames enlarged to grids of up to 1280 columns."""
     width, height = size
     kind = rng.random()
-    if kind < 0.1:
+    if kind < 0.12:
         far = rng.uniform(0.3, 2.3)
-    elif kind < 0.3:
+    elif kind < 0.38:
         far = 1.5 * 25 ** rng.random()
     else:
         far = 8 * 7 ** rng.random()
