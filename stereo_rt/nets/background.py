@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .layers import repeated
 from .occlusion import LOWEST, running_max
 
 DOUBTED = -0.25
@@ -43,7 +44,7 @@ def settle(disparity: Tensor, certainty: Tensor) -> tuple[Tensor, Tensor]:
     second = torch.minimum(torch.maximum(low, other_low), torch.minimum(high, other_high))
     found = torch.where(second < NOTHING, second, torch.minimum(low, other_low))
     found = torch.where(unsure_share(sure, disparity.dtype) > 0, found, NOTHING)
-    found = spread(found, TILE)
+    found = repeated(found, TILE, TILE)
     stays = sure | (found >= NOTHING)
     return torch.where(stays, disparity, found), torch.where(stays, certainty, CLAIMED * certainty)
 
@@ -53,11 +54,6 @@ def unsure_share(sure: Tensor, dtype: torch.dtype) -> Tensor:
     share = F.avg_pool2d(sure.to(dtype), TILE)
     around = F.avg_pool2d(share, AROUND, 1, AROUND // 2, count_include_pad=False)
     return torch.where(around < BARE, 1 - share, 0.0)
-
-
-def spread(tiles: Tensor, side: int) -> Tensor:
-    """(B, 1, h, w) -> (B, 1, h * side, w * side): each tile's value at all of its pixels."""
-    return F.interpolate(tiles, scale_factor=float(side), mode="nearest")
 
 
 def nearest(tiles: Tensor) -> tuple[Tensor, Tensor]:

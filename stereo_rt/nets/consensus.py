@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .background import DOUBTED, spread, unsure_share
+from .background import DOUBTED, unsure_share
 from .background import TILE as SMALL_TILE
+from .layers import repeated
 from .occlusion import LOWEST
 
 TILE = 32
@@ -50,7 +51,7 @@ def agree(disparity: Tensor, certainty: Tensor, matching: Tensor, left: Tensor, 
     batch, rows, columns = len(disparity), disparity.shape[2] // TILE, disparity.shape[3] // TILE
     sure = certainty >= DOUBTED
     middle = left[:, :, MIDDLE, MIDDLE]
-    weight = unsure_share(sure, disparity.dtype) * spread(lively(left, middle), INNER)
+    weight = unsure_share(sure, disparity.dtype) * repeated(lively(left, middle), INNER, INNER)
     share = F.avg_pool2d(weight, INNER)
     colour = F.avg_pool2d(middle * weight, INNER) / share.clamp(min=SOME)
     evidence = tile_means(matching * weight.movedim(1, 3), rows, columns) / share.movedim(1, 3).clamp(min=SOME)
@@ -62,7 +63,8 @@ def agree(disparity: Tensor, certainty: Tensor, matching: Tensor, left: Tensor, 
     tiles = (batch, rows * columns, -1)
     best_px, clear = consensus(evidence.view(tiles), variance.view(batch, 1, -1), share.view(batch, 1, -1), colour, px)
     agreed = torch.where(clear & (best_px > FIRST_PX), best_px, LOWEST).view(batch, 1, rows, columns)
-    agreed = spread(torch.where(weight > 0, spread(agreed, INNER), LOWEST), SMALL_TILE)
+    agreed = torch.where(weight > 0, repeated(agreed, INNER, INNER), LOWEST)
+    agreed = repeated(agreed, SMALL_TILE, SMALL_TILE)
     stays = sure | (agreed <= LOWEST)
     return torch.where(stays, disparity, agreed), torch.where(stays, certainty, CLAIMED)
 

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .layers import repeated
+
 BLOCK = 40
 """Columns of a block at most: smaller ones compute less that is thrown away, in more and smaller products."""
 
@@ -15,8 +17,8 @@ def prepare(rgb: Tensor) -> Tensor:
     exposure."""
     rgb = rgb.contiguous()  # torch pools single channels slowly when they stand last
     grey = rgb[:, 0:1] * 0.3 + rgb[:, 1:2] * 0.59 + rgb[:, 2:3] * 0.11
-    detail = grey - _doubled(_around(grey))
-    return torch.cat([(rgb - 0.45) * 3, detail * _doubled(torch.rsqrt(_around(detail * detail) + 4e-4))], 1)
+    detail = grey - repeated(_around(grey), 2, 2)
+    return torch.cat([(rgb - 0.45) * 3, detail * repeated(torch.rsqrt(_around(detail * detail) + 4e-4), 2, 2)], 1)
 
 
 def _around(x: Tensor) -> Tensor:
@@ -24,10 +26,6 @@ def _around(x: Tensor) -> Tensor:
     x = F.avg_pool2d(x, 2)
     x = F.avg_pool2d(x, (1, 5), 1, (0, 2), count_include_pad=False)
     return F.avg_pool2d(x, (5, 1), 1, (2, 0), count_include_pad=False)
-
-
-def _doubled(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 def correlate(descriptors: Tensor, bins: int, groups: int, pooled: int = 1) -> Tensor:

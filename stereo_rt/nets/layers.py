@@ -131,6 +131,11 @@ def up2(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
+def repeated(x: Tensor, down: int, across: int) -> Tensor:
+    """(B, C, h, w) -> (B, C, h * down, w * across): each value so many times."""
+    return F.interpolate(x, scale_factor=(float(down), float(across)), mode="nearest")
+
+
 def fold(net: nn.Module) -> None:
     """For inference: batch norms folded into their convolutions. In place."""
     for module in net.modules():

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .layers import repeated
+
 BLOCK = 4
 """Columns that are looked at together first; the widths of maps are multiples of it."""
 NEAR_PX = 4
@@ -83,7 +85,7 @@ def slopes_ahead(disparity: Tensor, certainty: Tensor) -> Tensor:
         return F.avg_pool2d(F.pad(values[..., 1:], (0, AROUND[1])), AROUND, 1, (AROUND[0] // 2, 0))
 
     slopes = mean(slope * weight) / (mean(weight) + 1e-3)
-    return F.interpolate(slopes, scale_factor=(float(TILE), 1.0), mode="nearest")
+    return repeated(slopes, TILE, 1)
 
 
 def running_max(values: Tensor, reach: int, leftwards: bool = False) -> Tensor:
@@ -96,7 +98,7 @@ def running_max(values: Tensor, reach: int, leftwards: bool = False) -> Tensor:
     while by <= min(reach // BLOCK, blocks.shape[-1] - 1):
         blocks = torch.maximum(blocks, _moved(blocks, by, leftwards))
         by *= 2
-    return torch.maximum(near, F.interpolate(blocks, scale_factor=(1.0, float(BLOCK)), mode="nearest"))
+    return torch.maximum(near, repeated(blocks, 1, BLOCK))
 
 
 def _moved(values: Tensor, by: int, leftwards: bool) -> Tensor:

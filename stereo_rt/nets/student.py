@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from .background import settle
 from .consensus import agree
 from .correlation import channels, correlate, prepare
-from .layers import ConvNorm, fold, stage, up2
+from .layers import ConvNorm, fold, repeated, stage, up2
 from .occlusion import fill_hidden
 from .predictions import Distribution, Predictions
 from .refinement import Refinement
@@ -128,7 +128,7 @@ class Student(nn.Module):
 
     def predict(self, left: Tensor, right: Tensor) -> Predictions:
         features = self.encoder(prepare(torch.cat([left, right])))
-        fine = F.interpolate(self.fine_features(features.quarter), scale_factor=(1.0, 2.0), mode="nearest")
+        fine = repeated(self.fine_features(features.quarter), 1, 2)
         fine = self.fine_descriptor(F.relu(self.fine_edges(features.half) + fine))
         volume = correlate(fine, len(self.bins), groups=1, pooled=2)
         quarter = features.quarter.chunk(2)[0]
