@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -12,7 +12,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from . import paths
-from .errors import ConfigError
+from .errors import ConfigError, FlagError
 
 # PyYAML lets KeyError, AttributeError and TypeError out on ill-typed scalars such as `!!bool x`.
 _NOT_YAML = (yaml.YAMLError, ValueError, RecursionError, KeyError, AttributeError, TypeError)
@@ -71,15 +71,23 @@ class Section(BaseModel):
 
 
 AnySection = TypeVar("AnySection", bound=Section)
+LISTING = "list them with: stereo-rt config show"
 
 
 class CaptureConfig(Section):
-    """What is asked of a camera, and how patiently. None leaves the camera's own choice."""
+    """What is asked of a camera, and how patiently. None leaves the camera's own choice.
+
+    width, height: of one eye, in pixels. exposure, gain: in the driver's own units.
+    """
 
     width: Annotated[int, Field(ge=16)] | None = None
     height: Annotated[int, Field(ge=16)] | None = None
     fps: Annotated[float, Field(gt=0)] | None = None
     fourcc: Annotated[str, Field(min_length=4, max_length=4)] = "MJPG"
+    auto_exposure: bool | None = None
+    exposure: float | None = None
+    gain: float | None = None
+    auto_white_balance: bool | None = None
     max_skew_ms: Annotated[float, Field(gt=0)] = 8.0
     timeout_s: Annotated[float, Field(gt=0)] = 2.0
     reopen_s: Annotated[float, Field(gt=0)] = 0.5
@@ -193,9 +201,24 @@ def load(file: Path | None = None, assignments: Iterable[str] = (), flags: Mappi
     """Resolve a configuration. assignments are 'section.key=value'; flags map 'section.key' to values, None is skipped.
 
     file: a path, or the bare name of a shipped file such as 'quality'.
-    Raises ConfigError naming the setting, what is wrong with it, and the nearest known name.
+    Raises ConfigError naming the setting, what is wrong with it, and the nearest known name; FlagError where the file is right.
     """
-    return validate(overridden(read_tree(_find(file)) if file else {}, assignments, flags))
+    return resolved(Config, lambda: read_tree(_find(file)) if file else {}, assignments, flags, LISTING)
+
+
+def resolved(
+    schema: type[AnySection],
+    read: Callable[[], dict[str, Any]],
+    assignments: Iterable[str],
+    flags: Mapping[str, Any] | None,
+    listing: str,
+) -> AnySection:
+    """What a file says, read anew by each call of read, with settings replaced. Raises as load does."""
+    try:
+        return validated(schema, overridden(read(), assignments, flags), listing)
+    except ConfigError as e:
+        validated(schema, read(), listing)
+        raise FlagError(str(e)) from None
 
 
 def overridden(tree: dict[str, Any], assignments: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -216,7 +239,16 @@ def overridden(tree: dict[str, Any], assignments: Iterable[str] = (), flags: Map
 
 def validate(tree: Mapping[str, Any]) -> Config:
     """Check a tree of plain values against the schema. Raises ConfigError."""
-    return validated(Config, tree, "list them with: stereo-rt config show")
+    return validated(Config, tree, LISTING)
+
+
+def changed(config: Config, section: str, **values: Any) -> Config:
+    """The same with settings of a section replaced, as a flag does. Raises FlagError."""
+    tree = dump(config)
+    try:
+        return validate(tree | {section: tree[section] | values})
+    except ConfigError as e:
+        raise FlagError(str(e)) from None
 
 
 def validated(schema: type[AnySection], tree: Mapping[str, Any], listing: str) -> AnySection:

@@ -20,6 +20,7 @@ class Crew:
         self._threads: list[threading.Thread] = []
         self._error: BaseException | None = None
         self._lock = threading.Lock()
+        self._aborted = False
         self.failed = False
 
     def spawn(self, name: str, body: Callable[..., None], *args: object) -> None:
@@ -68,6 +69,9 @@ class Crew:
         with self._lock:
             if self.failed:
                 log.debug("after the first failure: %r", error)
+            else:
+                self.failed, self._error = True, error
+            if self._aborted:
                 return
-            self.failed, self._error = True, error
+            self._aborted = True  # after end_with too: neighbours would wait for this thread for ever
         self._on_failure()

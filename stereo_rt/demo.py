@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -18,6 +19,8 @@ from .errors import StereoError
 from .frames import DepthResult
 from .session import assemble
 from .show import show
+from .sources.base import Source
+from .sources.swap import Swapped
 from .sources.synthetic import SyntheticCamera
 from .status import Status
 
@@ -66,8 +69,9 @@ def run_demo(cfg: Config, folder: Path, *, seed: int, say: Callable[[str], None]
     size = (cfg.capture.width or 640, cfg.capture.height or 480)
     say(f"drawing {CYCLE_FRAMES} frames of a room ...")
     camera = SyntheticCamera(size, cfg.capture.fps or FPS, seed=seed, raw=True, live=True, cycle=CYCLE_FRAMES)
+    source = cast(Source, Swapped(camera)) if cfg.capture.swap else camera
     viewer = show(
-        lambda viewer, recorder: assemble(camera, cfg, offline=False, sinks=[viewer], frame_sinks=[recorder]), cfg, say=say
+        lambda viewer, recorder: assemble(source, cfg, offline=False, sinks=[viewer], frame_sinks=[recorder]), cfg, say=say
     )
     result = viewer.result
     if result is None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from . import paths
+from .engine.jetson import VENV, board, is_jetson
 
 OPENCV = tuple("opencv-" + kind for kind in ("python", "python-headless", "contrib-python", "contrib-python-headless"))
 TENSORRT = re.compile(r"tensorrt([-_](rtx|dispatch|lean))?([-_]cu\d+)?$", re.IGNORECASE)
@@ -165,11 +166,16 @@ def tensorrt(root: Path) -> Iterator[Finding]:
     names = {(d.metadata["Name"] or "").replace("_", "-") for d in metadata.distributions()}
     flavours = sorted(f"{n} {_version(n)}" for n in names if TENSORRT.match(n))
     helpers = ", ".join(f"{n} {_version(n) or 'not installed'}" for n in ("pycuda", "torch"))
-    if flavours or find_spec("tensorrt"):
-        yield Finding("TensorRT", "ok", f"{', '.join(flavours) or 'present, of unknown version'}; {helpers}")
-    elif _jetson(root):
-        remedy = "python3 -m venv --system-site-packages .venv, which keeps JetPack's TensorRT and OpenCV"
-        yield Finding("TensorRT", "note", f"not visible from here; {helpers}", remedy)
+    if modules := [name for name in ("tensorrt", "tensorrt_rtx") if find_spec(name)]:
+        again = "pip install --force-reinstall --no-cache-dir"
+        system = f"sudo apt install --reinstall python3-libnvinfer; {VENV}" if is_jetson(root) else ""
+        broken = [note for name in modules for note in _unloadable(name, system or f"{again} {name.replace('_', '-')}")]
+        if len(broken) < len(modules):
+            yield Finding("TensorRT", "ok", f"{', '.join(flavours) or 'present, of unknown version'}; {helpers}")
+        yield from broken
+        yield from _unloadable("pycuda.driver", f"{again} pycuda, with NVIDIA's driver there and CUDA's nvcc on the path")
+    elif is_jetson(root):
+        yield Finding("TensorRT", "note", f"not visible from here; {helpers}", VENV)
     elif _nvidia_gpus():
         yield Finding("TensorRT", "note", f"not installed; {helpers}", "pip install 'stereo_rt[tensorrt]'")
     else:
@@ -194,11 +200,13 @@ def cameras(root: Path) -> Iterator[Finding]:
             continue  # a camera's second node carries metadata, not images
         found = True
         name, device = (entry / "name").read_text().strip(), Path("/dev") / entry.name
+        links = sorted(link for link in root.glob("dev/v4l/by-path/*") if link.resolve().name == entry.name)
+        port = "".join(f" ({Path('/dev/v4l/by-path') / link.name})" for link in links[:1])
         if os.access(root / "dev" / entry.name, os.R_OK | os.W_OK):
-            yield Finding("cameras", "ok", f"{device}: {name}")
+            yield Finding("cameras", "ok", f"{device}: {name}{port}")
         else:
             remedy = "sudo usermod -aG video $USER, then log in again"
-            yield Finding("cameras", "note", f"{device}: {name}, which this user may not open", remedy)
+            yield Finding("cameras", "note", f"{device}: {name}{port}, which this user may not open", remedy)
     if not found:
         yield Finding("cameras", "note", "no V4L2 camera; try synthetic://room")
 
@@ -228,6 +236,15 @@ def extras() -> Iterator[Finding]:
             yield Finding("extras", "note", f"{extra}: without {', '.join(missing)}", f"pip install 'stereo_rt[{extra}]'")
         else:
             yield Finding("extras", "ok", f"{extra}: complete")
+
+
+def _unloadable(module: str, remedy: str) -> list[Finding]:
+    """A note where a part of TensorRT is absent, or there and broken."""
+    try:
+        _in_child(f"import {module}; print(0)")
+    except ImportError as e:
+        return [Finding("TensorRT", "note", f"{module.partition('.')[0]} does not load: {e}", remedy)]
+    return []
 
 
 def _version(distribution: str) -> str | None:
@@ -283,9 +300,7 @@ def _nvidia_gpus() -> list[str]:
 
 
 def _jetson(root: Path) -> str | None:
-    release = root / "etc/nv_tegra_release"
-    model = root / "proc/device-tree/model"
-    if not release.is_file():
+    if not is_jetson(root):
         return None
-    name = model.read_text(errors="replace").strip("\0\n ") if model.is_file() else "Jetson"
-    return f"{name}, {release.read_text(errors='replace').splitlines()[0].lstrip('# ')}"
+    release = (root / "etc/nv_tegra_release").read_text(errors="replace")
+    return f"{board(root) or 'Jetson'}, {release.splitlines()[0].lstrip('# ')}"

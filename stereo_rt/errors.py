@@ -2,7 +2,9 @@
 
 StereoError                exit 1  anything a user can cause or repair
 ├── ConfigError                    a setting is unknown or out of range
+│   └── FlagError          exit 2  it came from the command line
 ├── CalibrationError               a rig file cannot be read, or contradicts itself or the frames
+│   └── EyesSwapped                its right camera is on the left of the left one
 ├── SourceError                    a camera or recording cannot be opened, or is lost for good
 │   └── SourceTimeout              nothing arrived in time; the source is still there (never the end of stream)
 ├── ModelError                     a network file is missing, damaged, or not a stereo network
@@ -25,7 +27,15 @@ class ConfigError(StereoError):
     pass
 
 
+class FlagError(ConfigError):
+    exit_code = 2
+
+
 class CalibrationError(StereoError):
+    pass
+
+
+class EyesSwapped(CalibrationError):
     pass
 
 

@@ -19,7 +19,8 @@ class StereoFrame:
     index: position in the source, counting frames that were lost on the way.
     stamp_ns: time of capture on a monotonic clock, or a recording's own time stamp.
     skew_ns: how much later the right image was taken than the left (0 where unknown or in hardware sync).
-    arrived_ns: `time.monotonic_ns()` when the frame reached this program; frame age is measured from here.
+    arrived_ns: `time.monotonic_ns()` when the frame reached this program, or, where the driver tells, was taken; frame age is
+        measured from here.
     """
 
     left: np.ndarray

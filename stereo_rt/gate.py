@@ -43,9 +43,13 @@ class Gate:
             self._changed.wait_for(lambda: self._stopped or not self._paused or self._steps > 0)
             return not self._stopped
 
-    def admit(self) -> bool:
-        """Whether a frame that was read goes on: always, but while paused only on a step, which it uses up."""
+    def admit(self, wait: bool) -> bool:
+        """Whether a frame that was read goes on: always, but while paused only on a step, which it uses up.
+
+        wait: until it does, or all is stopped, for one that does not come again.
+        """
         with self._changed:
+            self._changed.wait_for(lambda: not wait or self._stopped or not self._paused or self._steps > 0)
             if not self._paused:
                 return True
             if not self._steps:

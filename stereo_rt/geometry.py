@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .errors import CalibrationError
+from .errors import CalibrationError, EyesSwapped
 
 DISPARITY_SIGMA_PX = 0.5
 """Standard deviation of a trusted disparity on a 640-pixel-wide grid, used where no better figure is known."""
@@ -43,8 +43,9 @@ class RectifiedRig:
         if self.fx_px <= 0:
             raise CalibrationError(f"the focal length is {self.fx_px:g} px and must be positive; check the calibration")
         if self.baseline_m <= 0:
-            raise CalibrationError(
-                f"the baseline is {self.baseline_m:g} m and must be positive; the eyes look swapped: try --swap"
+            raise EyesSwapped(
+                f"the baseline is {self.baseline_m:g} m and must be positive; the eyes look swapped in this calibration: "
+                "exchange its two cameras"
             )
 
     @classmethod
@@ -79,8 +80,12 @@ class RectifiedRig:
             d = np.float32(self.fx_px * self.baseline_m) / z - np.float32(self.doffs_px)
             return np.where(z > 0, d, np.float32(np.nan))
 
-    def depth_sigma_m(self, disparity_px: np.ndarray, sigma_px: float = DISPARITY_SIGMA_PX) -> np.ndarray:
-        """One standard deviation of depth: |dz/dd| * sigma = z^2 / (fx * B) * sigma_px (first-order propagation)."""
+    def depth_sigma_m(self, disparity_px: np.ndarray, sigma_px: float | None = None) -> np.ndarray:
+        """One standard deviation of depth: |dz/dd| * sigma = z^2 / (fx * B) * sigma_px (first-order propagation).
+
+        sigma_px: of the disparity, on this rig's grid; None takes DISPARITY_SIGMA_PX scaled to it.
+        """
+        sigma_px = DISPARITY_SIGMA_PX * self.width / 640 if sigma_px is None else sigma_px
         z = self.depth_m(disparity_px)
         return z * z * np.float32(sigma_px / (self.fx_px * self.baseline_m))
 

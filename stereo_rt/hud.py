@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from .frames import DepthResult
-from .geometry import DISPARITY_SIGMA_PX
 from .status import Status
 
 
@@ -47,13 +46,12 @@ def readout(result: DepthResult, x: int, y: int) -> Reading:
     if not (0 <= x < rig.width and 0 <= y < rig.height):
         raise IndexError(f"x {x} y {y} is outside the {rig.width}x{rig.height} grid")
     d = result.disparity_px[y, x]
-    sigma_px = DISPARITY_SIGMA_PX * rig.width / 640
     return Reading(
         x=x,
         y=y,
         disparity_px=float(d),
         depth_m=float(rig.depth_m(d)),
-        sigma_m=float(rig.depth_sigma_m(d, sigma_px)),
+        sigma_m=float(rig.depth_sigma_m(d)),
         confidence=float(np.nan_to_num(result.confidence[y, x])),
         valid=bool(result.valid[y, x]),
         filled=bool(result.filled[y, x]) if result.filled is not None else False,

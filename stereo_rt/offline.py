@@ -13,7 +13,7 @@ from typing import Any
 
 from . import __version__
 from .config import CalibConfig, Config, MatchConfig, dump
-from .errors import UsageError
+from .errors import SourceTimeout, UsageError
 from .frames import StereoFrame
 from .matchers.models import find_model, find_twins
 from .session import assemble
@@ -21,6 +21,7 @@ from .sinks.folder import WHOLE_RUN, FolderSink, units
 from .sinks.manifest import Manifest
 from .sources import open_source
 from .sources.base import Source, SourceStatus
+from .sources.rtsp import without_password
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +59,15 @@ class Selection:
         return self._source.status
 
     def read(self, timeout_s: float) -> StereoFrame | None:
+        deadline = time.monotonic() + timeout_s
         while True:
             frame = self._source.read(timeout_s)
             if frame is None or (self._end is not None and frame.index >= self._end):
                 return None
             if self._keep(frame.index):
                 return frame
+            if time.monotonic() > deadline:  # so that who reads can stop meanwhile
+                raise SourceTimeout(f"{self.name}: passing over frame {frame.index}; it is not wanted, or there already")
 
     def close(self) -> None:
         self._source.close()
@@ -79,7 +83,8 @@ def process(
     threads: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Summary:
-    """Run one process's share of `uri` into `folder`, in the formats of cfg.output; run.max_frames counts from the start.
+    """Run one process's share of `uri` into `folder`, in the formats of cfg.output; run.max_frames counts from the start, of a
+    camera the frames that come through.
 
     threads: CPU threads for the network, where several processes share the machine. KeyboardInterrupt and SystemExit
     pass through after the files were finished. Raises StereoError; nothing is written unless the first frame could be made.
@@ -88,25 +93,28 @@ def process(
     source = open_source(uri, cfg.capture)
     try:
         if source.live and (resume or shard[1] > 1):
-            raise UsageError(f"{uri} is live: its frames do not come again, so --resume, --shard and --jobs need a recording")
+            shown = without_password(uri)
+            raise UsageError(f"{shown} is live: its frames do not come again; --resume, --shard and --jobs need a recording")
         manifest = Manifest(folder, _head(uri, cfg, source), shard=shard, resume=resume)
-        chosen = Selection(source, lambda i: i % shard[1] == shard[0] and i not in manifest.done, cfg.run.max_frames)
+        # A camera goes on counting while the network is busy: of its frames those that come through are counted.
+        end, through = (None, cfg.run.max_frames) if source.live else (cfg.run.max_frames, None)
+        chosen = Selection(source, lambda i: i % shard[1] == shard[0] and i not in manifest.done, end)
         sink = FolderSink(manifest, cfg.output.formats, fps=source.fps or FALLBACK_FPS, view=cfg.view)
-        pipeline = assemble(chosen, _effective(cfg, threads), offline=True, sinks=[sink])
+        pipeline = assemble(chosen, _effective(cfg, threads, through), offline=True, sinks=[sink])
     except BaseException:
         source.close()
         raise
-    start = time.monotonic()
+    start, total = time.monotonic(), through or chosen.length
     try:
         pipeline.start()
         while not pipeline.wait(0.1):
-            progress(sink.written, chosen.length)
+            progress(sink.written, total)
     except (KeyboardInterrupt, SystemExit):
         pipeline.stop()
         pipeline.wait()
         log.warning("stopped; the %d frames written are whole, and --resume goes on after them", sink.written)
         raise
-    progress(sink.written, chosen.length)
+    progress(sink.written, total)
     before = sum(1 for i in manifest.done if i % shard[1] == shard[0])
     return Summary(sink.written, before, time.monotonic() - start, sink.density)
 
@@ -121,9 +129,9 @@ def check(cfg: Config, *, resume: bool, shards: int) -> None:
         )
 
 
-def _effective(cfg: Config, threads: int | None) -> Config:
-    """The configuration for the pipeline. The selection has counted max_frames already."""
-    update: dict[str, Any] = {"run": cfg.run.model_copy(update={"max_frames": None})}
+def _effective(cfg: Config, threads: int | None, max_frames: int | None) -> Config:
+    """The configuration for the pipeline. Of a recording the selection has counted max_frames already."""
+    update: dict[str, Any] = {"run": cfg.run.model_copy(update={"max_frames": max_frames})}
     if threads is not None:
         update["match"] = cfg.match.model_copy(update={"threads": threads})
     return cfg.model_copy(update=update)
@@ -135,7 +143,7 @@ def _head(uri: str, cfg: Config, source: Source) -> dict[str, Any]:
     config["view"] = {k: v for k, v in config["view"].items() if k != "token"}
     return {
         "stereo_rt": __version__,
-        "source": uri,
+        "source": without_password(uri),
         "config": config,
         "model": _model(cfg.match),
         "calibration": _calibration(cfg.calib, source),

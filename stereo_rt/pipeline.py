@@ -59,8 +59,8 @@ class Pipeline:
     """Runs a source through a matcher into sinks. `run()`, or `start()` and `wait()`; `stop()` from anywhere.
 
     make_matcher runs on the match thread, make_mono (a network to fill with) on the post thread. plan is asked once for
-    every frame size. inspect sees the first rectified frames. lossless: recordings keep every frame; defaults to what the
-    source is.
+    every frame size. inspect sees the first rectified frames, and those after a camera was reopened. lossless: recordings
+    keep every frame; defaults to what the source is.
     """
 
     def __init__(
@@ -220,11 +220,11 @@ class Pipeline:
                 if frame is None:
                     break
                 self._capture_detail = ""
-                if not self._gate.admit():
-                    continue
-                count += 1
                 for tap in self._frame_taps:
                     tap.channel.put(frame)
+                if not self._gate.admit(wait=not self.source.live):
+                    continue
+                count += 1
                 self._captured.put((frame, timer.stage_ms))
         finally:
             self._captured.close()
@@ -241,8 +241,11 @@ class Pipeline:
 
     def _rectify_loop(self) -> None:
         try:
+            reopened = 0
             for frame, stage_ms in _drain(self._captured):
                 assert self._spec is not None
+                if reopened != (reopened := self.source.status.reopened):
+                    self._planned.look_again()
                 found = self._planned.rectified(frame, self._spec, stage_ms)
                 if found is not None:
                     self._rectified.put(found)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .config import Config
 from .errors import SourceTimeout
-from .session import known_calibration, of_frames
+from .session import known_calibration, of_frames, refuse_redo
 from .sinks.recorder import Recorder
 from .sources import open_source
 
@@ -38,6 +38,8 @@ def record(
     total, count, shown_s = min(known) if known else None, 0, 0.0
     try:
         rig = known_calibration(cfg.calib, source)
+        if rig is not None and cfg.calib.rectified:
+            refuse_redo(rig, cfg.calib, source)  # what is kept beside rectified frames has no place for a verdict
         recorder.calibration = rig and of_frames(rig, cfg.calib)
         recorder.start(path)
         with contextlib.suppress(KeyboardInterrupt):

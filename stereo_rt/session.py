@@ -23,7 +23,7 @@ from .matchers.grid import content_size
 from .matchers.models import better_grid
 from .mono import MonoNetwork, open_mono
 from .pipeline import Pipeline
-from .plan import Plan
+from .plan import Plan, scaled_note
 from .sinks.base import FrameSink, Sink
 from .sources import open_source
 from .sources.base import Source
@@ -57,7 +57,7 @@ def assemble(
     return Pipeline(
         source,
         lambda: create_matcher(cfg.match),
-        lambda size, spec: make_plan(calibration, cfg.calib, size, spec, offline=offline),
+        lambda size, spec: make_plan(calibration, cfg.calib, size, spec, offline=offline, live=source.live),
         post=cfg.post,
         sinks=sinks,
         frame_sinks=frame_sinks,
@@ -96,12 +96,17 @@ def find_calibration(calib: CalibConfig, source: Source) -> StereoRig | Rectifie
             f"{source.name} comes without a calibration; pass --calib FILE, "
             "or --rectified when the frames are rectified already (then there is disparity, but no depth in metres)"
         )
+    refuse_redo(found, calib, source)
+    return of_frames(found, calib)
+
+
+def refuse_redo(found: StereoRig | RectifiedRig, calib: CalibConfig, source: Source) -> None:
+    """Raises CalibrationError for a rig whose verdict is 'redo', unless somebody insists."""
     if isinstance(found, StereoRig) and found.verdict == "redo" and not calib.force:
         raise CalibrationError(
             f"{calib.file or source.name}: its own verdict is 'redo', depth would be wrong; "
             "calibrate again with stereo-rt calibrate, or pass --force to look anyway"
         )
-    return of_frames(found, calib)
 
 
 def known_calibration(calib: CalibConfig, source: Source) -> StereoRig | RectifiedRig | None:
@@ -115,21 +120,32 @@ def of_frames(found: StereoRig | RectifiedRig, calib: CalibConfig) -> StereoRig 
 
 
 def make_plan(
-    calibration: StereoRig | RectifiedRig, calib: CalibConfig, frame_size: tuple[int, int], spec: MatcherSpec, *, offline: bool
+    calibration: StereoRig | RectifiedRig,
+    calib: CalibConfig,
+    frame_size: tuple[int, int],
+    spec: MatcherSpec,
+    *,
+    offline: bool,
+    live: bool = False,
 ) -> Plan:
-    """Which grid frames of this size are brought to, and how. Raises CalibrationError where the aspects differ."""
+    """Which grid frames of this size are brought to, and how. Raises CalibrationError where the aspects differ.
+
+    live: a camera's, of which another size may be another field of view; the plan then says so.
+    """
+    warnings: tuple[str, ...] = ()
     if calibration.size != frame_size:
         log.info("the calibration is for %dx%d, the frames are %dx%d: scaled", *calibration.size, *frame_size)
+        warnings = (scaled_note(calibration.size, frame_size),) if live else ()
         calibration = calibration.scaled(*frame_size)
     if not spec.others and (better := better_grid(spec.name, frame_size)):
         log.warning("frames of %dx%d leave a part of %s's grid empty; --model %s sees more", *frame_size, spec.name, better)
     grid = calib.size or (frame_size if offline else live_size(frame_size, spec))
     if isinstance(calibration, StereoRig):
         rectification = rectify_rig(calibration, grid, calib.alpha)
-        return Plan(rectification.rig, Rectifier(rectification))
+        return Plan(rectification.rig, Rectifier(rectification), warnings)
     if grid == frame_size:
-        return Plan(calibration)
-    return Plan(calibration.scaled(*grid), lambda frame: resized(frame, grid))
+        return Plan(calibration, None, warnings)
+    return Plan(calibration.scaled(*grid), lambda frame: resized(frame, grid), warnings)
 
 
 def live_size(frame_size: tuple[int, int], spec: MatcherSpec) -> tuple[int, int]:

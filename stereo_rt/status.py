@@ -20,7 +20,7 @@ RECENT = 120
 
 @dataclass(frozen=True)
 class Status:
-    """A snapshot of the loop. Ages run from a frame's arrival in this program to the end of post-processing.
+    """A snapshot of the loop. Ages run from a frame's arrived_ns (frames.py) to the end of post-processing.
 
     confidence: the method that it comes from.
     """

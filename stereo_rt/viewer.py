@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -22,6 +24,8 @@ from .versions import Versioned
 
 MESSAGE_S = 6.0
 """How long a message such as 'saved ...' stays."""
+FARTHEST_M = 1000.0
+"""Largest limit that the keys set."""
 
 
 class Loop(Protocol):
@@ -108,6 +112,19 @@ class Viewer(Versioned):
         """The newest message, for a few seconds."""
         return self._message if time.monotonic() - self._message_s < MESSAGE_S else ""
 
+    @property
+    def notes(self) -> list[str]:
+        """What is told beside the figures: how the recording goes, and the newest message."""
+        path, left_out = self.recorder.path, self.recorder.dropped
+        lost = f" ({left_out} left out)" if left_out else ""
+        recording = f"recording to {path}, {self.recorder.written} pairs{lost}" if path else ""
+        return [text for text in (recording, self.message) if text]
+
+    def status(self) -> Status:
+        """The loop's status; what broke the newest recording is among its warnings."""
+        status, broken = self.loop.status(), self.recorder.error
+        return replace(status, warnings=(*status.warnings, str(broken))) if broken else status
+
     def note(self, text: str) -> None:
         self._message, self._message_s = text, time.monotonic()
 
@@ -156,8 +173,13 @@ class Viewer(Versioned):
         return self.recorder.path is not None
 
     def toggle_record(self) -> None:
-        path = self.folder / time.strftime("stereo-%Y%m%d-%H%M%S.mkv")
-        self._told(self.recorder.stop if self.recording else lambda: f"recording to {self.recorder.start(path)}")
+        self._told(self.recorder.stop if self.recording else lambda: f"recording to {self.recorder.start(self._new_take())}")
+
+    def _new_take(self) -> Path:
+        """Where the next recording goes: named by the time, and by a number where two begin in one second."""
+        stem = time.strftime("stereo-%Y%m%d-%H%M%S")
+        numbers = chain([""], (f"-{k}" for k in count(2)))
+        return next(path for number in numbers if not (path := self.folder / f"{stem}{number}.mkv").exists())
 
     def next_colormap(self) -> None:
         at = render.COLORMAPS.index(self.view.colormap)
@@ -169,10 +191,20 @@ class Viewer(Versioned):
         self.note(f"confidence >= {value:g}")
 
     def change_range(self, factor: float) -> None:
-        """Bring the far end of the range nearer or push it out."""
-        near, far = self.view.range_m
-        self.control({"range_m": (near, max(near + 0.1, round(min(far, 1000.0) * factor, 1)))})
-        self.note(f"range {self.view.range_m[0]:g} to {self.view.range_m[1]:g} m")
+        """Bring the far end of the kept range nearer or push it out, beyond FARTHEST_M to no limit at all."""
+        near, kept_far = self.loop.post_config.range_m
+        # From no limit, nearer begins where the colours end: the first press changes something that is seen.
+        far = self._farthest_shown_m if factor < 1 and math.isinf(kept_far) else kept_far
+        far = max(near + 0.1, round(far * factor, 1)) if far * factor <= FARTHEST_M else math.inf
+        if far != kept_far:
+            self.control({"range_m": (near, far)})
+        self.note(f"range {near:g} to {far:g} m" if math.isfinite(far) else f"range from {near:g} m, no limit")
+
+    @property
+    def _farthest_shown_m(self) -> float:
+        """Where the depth colours end."""
+        rig = self._result.rig if self._result is not None else None
+        return render.scales(self.view, rig)["depth"].cold if rig is not None and rig.metric else self.view.range_m[1]
 
     def _told(self, command: Callable[[], str]) -> None:
         """Run a command and show what it says, or why it could not."""
@@ -184,23 +216,24 @@ class Viewer(Versioned):
 
 @dataclass(frozen=True)
 class Key:
-    """A key of the window: its names, what it does in words, and the command."""
+    """A key of the window: its names, what it does in words, the command, and whether it goes on while the key is held."""
 
     names: tuple[str, ...]
     help: str
     command: Callable[[Viewer], None]
+    repeats: bool = False
 
 
 KEYS = (
     Key(("space",), "pause, and go on", Viewer.toggle_pause),
-    Key(("s", "."), "one frame further", Viewer.step),
+    Key(("s", "."), "one frame further", Viewer.step, repeats=True),
     Key(("p",), "save a snapshot", Viewer.save_snapshot),
     Key(("r",), "record, and stop recording", Viewer.toggle_record),
     Key(("c",), "next colour map", Viewer.next_colormap),
-    Key(("up", "+", "="), "keep only surer pixels", lambda v: v.change_threshold(0.05)),
-    Key(("down", "-"), "keep less sure pixels too", lambda v: v.change_threshold(-0.05)),
-    Key(("]",), "see farther", lambda v: v.change_range(1.25)),
-    Key(("[",), "see less far", lambda v: v.change_range(0.8)),
+    Key(("up", "+", "="), "keep only surer pixels", lambda v: v.change_threshold(0.05), repeats=True),
+    Key(("down", "-"), "keep less sure pixels too", lambda v: v.change_threshold(-0.05), repeats=True),
+    Key(("]",), "see farther", lambda v: v.change_range(1.25), repeats=True),
+    Key(("[",), "see less far", lambda v: v.change_range(0.8), repeats=True),
 )
 
 

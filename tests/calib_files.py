@@ -158,6 +158,7 @@ def middlebury(folder: Path) -> Path:
 
 
 def realsense(folder: Path) -> Path:
+    """Resolutions in use, two reserved slots of zeros, and four with a size but no lens, as in a whole table."""
     table: dict[str, float] = {"baseline": -50.0625, "intrinsic_left.x.x": 0.5}
     for i, (width, height) in enumerate(((1280, 720), (640, 480))):
         numbers = {
@@ -168,6 +169,10 @@ def realsense(folder: Path) -> Path:
             "width": width,
             "height": height,
         }
+        table |= {f"rectified.{i}.{key}": value for key, value in numbers.items()}
+    unused = [(10, 0, 0), (11, 0, 0), (12, 640, 400), (13, 576, 576), (14, 720, 720), (15, 1152, 1152)]
+    for i, width, height in unused:
+        numbers = {"fx": 0, "fy": 0, "ppx": 0, "ppy": 0, "width": width, "height": height}
         table |= {f"rectified.{i}.{key}": value for key, value in numbers.items()}
     path = folder / "d400.json"
     path.write_text(json.dumps(table))

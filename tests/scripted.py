@@ -40,6 +40,8 @@ class ScriptedCamera:
     All cameras tick together, on multiples of PERIOD_S of the monotonic clock. late_s delays the ticks of this one.
     plugged: False refuses connections and breaks existing ones. silent: grab() gives up after its time-out.
     hung: grab() never comes back until release_hung is set. broken: retrieve() raises as OpenCV does.
+    jpeg: what the camera sends of an image, where it is asked not to convert its JPEGs itself.
+    empty: grab() succeeds and no image can be had, as of a GStreamer pipeline that stalls.
     limits: settings it insists on, by property. ticks: take an image at each of these ticks, one after the other, and at
     no other; a tick is done when its image was delivered.
     """
@@ -50,6 +52,8 @@ class ScriptedCamera:
         self.plugged = True
         self.silent = False
         self.broken = False
+        self.empty = False
+        self.jpeg: Callable[[np.ndarray], bytes] | None = None
         self.hung = False
         self.release_hung = threading.Event()
         self.limits: dict[int, float] = {}
@@ -104,11 +108,16 @@ class ScriptedCapture:
                 self._tick, self._delivering = ticks.get(timeout=0.05), True
         return self._delivering
 
-    def retrieve(self) -> tuple[bool, np.ndarray]:
+    def retrieve(self) -> tuple[bool, np.ndarray | None]:
         if self._camera.broken:
             raise cv2.error("the image does not fit its buffer")
+        if self._camera.empty:
+            return False, None
         width, height = self._camera.size
-        return True, np.full((height, width, 3), self._tick % 251, np.uint8)
+        image = np.full((height, width, 3), self._tick % 251, np.uint8)
+        if self._camera.jpeg is not None and self.settings.get(cv2.CAP_PROP_CONVERT_RGB) == 0:
+            return True, np.frombuffer(self._camera.jpeg(image), np.uint8)[None]
+        return True, image
 
     def set(self, prop: int, value: float) -> bool:
         self.settings[prop] = value

@@ -77,6 +77,28 @@ def test_a_camera_info_of_single_eyes_is_left_out_with_a_warning(tmp_path: Path,
     assert "is not used: the baseline is 0 m" in caplog.text
 
 
+def test_exchanged_eyes_are_told_with_the_address_that_mends_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = images(("/left/image_raw", "/right/image_raw"), [(1, 1)])
+    infos = zip(("right", "left"), ros.camera_infos(raw_rig(verdict=None)), strict=True)
+    rows += [(f"/{eye}/camera_info", rosmsg.CAMERA_INFO, rosmsg.camera_info(info, 0, "c"), 0) for eye, info in infos]
+    path = write(tmp_path / "run.mcap", rows)
+    open_source(str(path)).close()
+    assert f"read it as '{path}?left=/right/image_raw&right=/left/image_raw'" in caplog.text
+    mended = open_source(f"{path}?left=/right/image_raw&right=/left/image_raw")
+    mended.close()
+    assert isinstance(mended.calibration, StereoRig)
+
+
+def test_a_loop_of_frames_with_a_clock_of_their_own_goes_on_at_once(tmp_path: Path) -> None:
+    epoch_ms = 1.7e12
+    path = write(tmp_path / "run.mcap", images(("/left/image_raw", "/right/image_raw"), [(epoch_ms + t,) * 2 for t in (0, 20)]))
+    source = open_source(str(path), CaptureConfig(loop=True), realtime=True)
+    frames = [source.read(5) for _ in range(6)]
+    source.close()
+    stamps_ns = [f.stamp_ns for f in frames if f is not None]
+    assert len(stamps_ns) == 6 and np.diff(stamps_ns).min() > 0 and np.diff(stamps_ns).max() < 200 * MS
+
+
 # -- what others record ----------------------------------------------------------------------------------------------
 
 ENCODED: dict[str, Callable[[np.ndarray], np.ndarray]] = {

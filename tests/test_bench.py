@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from stereo_rt.bench import run_bench
 from stereo_rt.bench.accuracy import CUTS, accuracy_at_cuts
 from stereo_rt.bench.loop import STRETCH, WARM_UP, LoopRun, Meter, loop_figures
-from stereo_rt.bench.overhead import FreeMatcher
+from stereo_rt.bench.overhead import FreeMatcher, overhead
 from stereo_rt.bench.plot import draw
 from stereo_rt.bench.reference import KINDS, reference_ms
 from stereo_rt.bench.report import BenchReport
 from stereo_rt.bench.roofline import DEVICES, best_ms, layers_of
-from stereo_rt.config import Config, MatchConfig, SgbmConfig
-from stereo_rt.errors import CalibrationError, SourceError, UsageError
+from stereo_rt.config import Config, MatchConfig, PostConfig, SgbmConfig
+from stereo_rt.errors import CalibrationError, ConfigError, ModelError, SourceError, UsageError
 from stereo_rt.frames import Disparity, StereoFrame
 from stereo_rt.geometry import RectifiedRig
 from stereo_rt.matchers.base import MatcherSpec
@@ -191,6 +191,23 @@ def test_live_measures_the_source_itself() -> None:
         run_bench(SMALL + "&frames=4", SGBM, frames=10, live=True)
 
 
+@pytest.mark.parametrize("fill", ["none", "rows", "mono"])
+def test_the_loops_own_cost_is_without_a_second_network(small: BenchReport, fill: str) -> None:
+    """The free matcher has none of what these confidences are made of; and a network to fill with is none of the loop."""
+    post = PostConfig(confidence_from="entropy", fill=fill, mono="absent.onnx" if fill == "mono" else None)
+    answer = Disparity(np.full((8, 12), 2, np.float32), np.ones((8, 12), np.float32))
+    image = np.zeros((8, 12, 3), np.uint8)
+    spec = MatcherSpec("any", "torch", 12, 8, 64, True)
+    found = overhead(spec, RIG, [StereoFrame(image, image, 0, 0)], [answer], SGBM.model_copy(update={"post": post}))
+    assert found.cpu_ms > 0
+
+
+def test_a_backend_that_is_none_is_told_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stereo_rt.bench.run.reference_ms", lambda: pytest.fail("measured"))
+    with pytest.raises(ConfigError, match=r"match\.backend.*'onnx'.*got 'cuda'"):
+        run_bench(SMALL, SGBM, frames=10, against=["onnx", "cuda"])
+
+
 def test_the_free_matcher_copies_as_an_accelerator_does() -> None:
     answers = [Disparity(np.full((8, 12), k, np.float32), np.ones((8, 12), np.float32)) for k in range(2)]
     image = np.zeros((8, 12, 3), np.uint8)
@@ -219,6 +236,23 @@ def test_the_roofline_counts_what_the_table_says(name: str) -> None:
         assert best_ms(layers, device) >= sum(layer.moved for layer in layers) * 2e-6 / device.gb_s
         slower = replace(device, tflops=device.tflops / 2, gb_s=device.gb_s / 2)
         assert best_ms(layers, slower) == pytest.approx(2 * best_ms(layers, device))
+
+
+def test_a_roofline_of_what_is_no_network_is_one_sentence(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    from networks import network
+
+    file = tmp_path / "mine.onnx"
+    for content, words in ((b"not a network", "cannot be read as ONNX"), (b"", "of no fixed size")):
+        file.write_bytes(content)
+        with pytest.raises(ModelError, match=rf"mine\.onnx: .*{words}"):
+            layers_of(file)
+    free = network()
+    for value in free.graph.input:
+        value.type.tensor_type.shape.dim[2].dim_param = "height"
+    onnx.save(free, file)
+    with pytest.raises(ModelError, match="of no fixed size"):
+        layers_of(file)
 
 
 def test_the_command_writes_compares_and_draws(tmp_path: Path) -> None:

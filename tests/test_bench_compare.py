@@ -15,6 +15,7 @@ from stereo_rt.bench.compare import FINEST_MS, check_conditions, compare, read_r
 from stereo_rt.bench.machine import machine
 from stereo_rt.bench.report import SCHEMA
 from stereo_rt.cli.bench import _share
+from stereo_rt.engine.gpu import Gpu
 from stereo_rt.errors import CheckFailed, UsageError
 
 
@@ -108,7 +109,7 @@ def test_a_machine_in_another_state_is_said() -> None:
     assert compare(report(), after, 0.05).busy
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": 1}', "\0"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", "7", '{"schema": 1}', "\0", f'{{"schema": {SCHEMA}}}'])
 def test_what_is_no_report_is_refused_before_anything_runs(tmp_path: Path, content: str) -> None:
     file = tmp_path / "old.json"
     file.write_text(content)
@@ -116,6 +117,41 @@ def test_what_is_no_report_is_refused_before_anything_runs(tmp_path: Path, conte
         read_report(file)
     file.write_text(json.dumps(report()))
     assert read_report(file) == report()
+
+
+@pytest.mark.parametrize("part", ["machine", "source", "settings", "frame_size", "runs", "reference_ms", "load", "overhead"])
+def test_a_report_that_lacks_something_is_refused_before_anything_runs(tmp_path: Path, part: str) -> None:
+    file = tmp_path / "old.json"
+    file.write_text(json.dumps({key: value for key, value in report().items() if key != part}))
+    with pytest.raises(UsageError, match="is not a report"):
+        read_report(file)
+
+
+def live(fps: float) -> dict[str, Any]:
+    """As `bench --live` writes it: nothing but the loop on the camera."""
+    parts = {"network_ms": {}, "alone_ms": {}, "flat_out": None, "live": {"best_fps": fps}}
+    return report() | {"runs": [report()["runs"][0] | parts], "overhead": None}
+
+
+def test_a_camera_that_got_slower_is_found() -> None:
+    assert not compare(live(30), live(29), 0.05).slower
+    assert [c.name for c in compare(live(30), live(5), 0.05).slower] == ["student_s on onnx: a frame live"]
+
+
+def test_a_camera_behind_a_password_is_the_same_source() -> None:
+    before = report() | {"machine": machine(), "source": "rtsp://10.0.0.2/stereo"}
+    check_conditions(before, "rtsp://me:secret@10.0.0.2/stereo", before["settings"])
+
+
+def test_the_gpu_that_measures_is_the_one_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = {0: Gpu("RTX 3060", "8.6"), 1: Gpu("RTX 4090", "8.9")}
+    monkeypatch.setattr("stereo_rt.bench.machine.find_gpu", lambda index=0: cards.get(index))
+    for device, card in {"auto": 0, "cpu": 0, "gpu:1": 0, "cuda": 0, "cuda:1": 1}.items():
+        assert machine(device)["gpu"] == str(cards[card])
+    before = report() | {"machine": machine("cuda:1")}
+    settings = before["settings"] | {"match": {"model": "student_s", "device": "cuda:1"}}
+    check_conditions(before, before["source"], settings)
+    assert machine("cuda:2")["gpu"] is None
 
 
 def test_percentages() -> None:

@@ -22,6 +22,7 @@ from stereo_rt.calib.coverage import coverage, coverage_map
 from stereo_rt.calib.detect import Detection, detect, same_way_up
 from stereo_rt.calib.printing import PNG_DPI, RULER_MM, lay_out, to_pdf, to_png, to_svg, write_sheet
 from stereo_rt.calib.views import find_views, pair_images
+from stereo_rt.cli.app import main
 from stereo_rt.errors import CalibrationError, SourceError, StereoError, UsageError
 from stereo_rt.sources.rendering.target import TargetEye, TargetRig
 
@@ -161,6 +162,48 @@ def test_what_does_not_fit_is_refused_with_a_size_that_does() -> None:
 @pytest.fixture(scope="module", params=["pinhole", "fisheye"])
 def model(request: pytest.FixtureRequest) -> str:
     return request.param
+
+
+def command(*words: str) -> int:
+    """The exit code of `calibrate board`."""
+    with pytest.raises(SystemExit) as left:
+        main(["calibrate", "board", *words])
+    return int(left.value.code or 0)
+
+
+def test_a_board_that_was_corrected_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "chessboard:9x6:0.025", "-o", str(tmp_path / "b.pdf")
+    assert command(*words) == command(*words) == 0, "the same again"
+    corrected = (tmp_path / "b.yaml").read_text().replace("0.025", "0.0248")
+    (tmp_path / "b.yaml").write_text(corrected)
+    (tmp_path / "b.pdf").unlink()
+    capsys.readouterr()
+    assert command(*words) == 1
+    said = capsys.readouterr().err
+    assert "b.yaml describes another board, chessboard:9x6:0.0248" in said and said.count("\n") == 1
+    assert (tmp_path / "b.yaml").read_text() == corrected and not (tmp_path / "b.pdf").exists()
+    assert command(str(tmp_path / "b.yaml"), "-o", words[-1]) == 0, "as the sentence says"
+    assert (tmp_path / "b.yaml").read_text() == corrected
+    (tmp_path / "b.yaml").write_text("notes: mine")
+    assert command(*words) == 1
+    assert "b.yaml is there already and holds no board" in capsys.readouterr().err
+    assert (tmp_path / "b.yaml").read_text() == "notes: mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("chessboard", "measure a square and correct square_m there"),
+        ("circles", "measure from a row to the next and correct square_m there"),
+        ("charuco", "measure a square (square_m) and the black of a marker (marker_m) and correct both there"),
+        ("aprilgrid", "measure from a tag to the next (square_m) and the black of a tag (marker_m) and correct both there"),
+    ],
+)
+def test_every_size_that_a_scaled_print_changes_is_named(
+    name: str, advice: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(str(BOARDS[name]), "--paper", "a3", "-o", str(tmp_path / "b.pdf")) == 0
+    assert capsys.readouterr().out.endswith(f"if the ruler is off, {advice}\n")
 
 
 @pytest.mark.parametrize("radius", [0.25, 0.4])

@@ -20,11 +20,13 @@ pytest.importorskip("onnx")
 trt = pytest.importorskip("tensorrt_rtx")
 
 from stereo_rt.cli import app as cli  # noqa: E402
+from stereo_rt.cli.build_progress import BuildProgress  # noqa: E402
 from stereo_rt.engine import build  # noqa: E402
 from stereo_rt.engine.cache import EngineCache, Entry  # noqa: E402
 from stereo_rt.engine.flavour import Flavour, load  # noqa: E402
 from stereo_rt.engine.gate import Run, onnx_run  # noqa: E402
 from stereo_rt.engine.gpu import Gpu, find_gpu  # noqa: E402
+from stereo_rt.engine.phases import Phases  # noqa: E402
 from stereo_rt.errors import CheckFailed, ModelError, OutputError, StereoError, UsageError  # noqa: E402
 from stereo_rt.matchers.grid import grid_size  # noqa: E402
 from stereo_rt.matchers.models import ModelFile, find_model, shipped_models  # noqa: E402
@@ -89,6 +91,22 @@ def test_every_shipped_network_builds_for_ampere_ada_and_blackwell(name: str, rt
 def test_an_fp32_engine_has_no_half_precision(rtx: Flavour, tiny: ModelFile) -> None:
     layers = build.ensure(tiny, rtx, gpu=None, precision="fp32").sidecar.layers
     assert layers.fp16 == 0 and len(layers.single_matrix) == 2
+
+
+def test_an_fp32_engine_runs_though_one_in_fp16_was_there(rtx: Flavour, tiny: ModelFile, home: Path) -> None:
+    """As the matcher's warning of values that are no numbers tells people to do."""
+    network = str(tiny.path)
+    for known in (False, True):  # the second time the one in fp32 is there already
+        run(network, "--gpu", "sm86")
+        assert build.find_engine(tiny, rtx, RTX3090).sidecar.key.precision == "fp16"
+        said = run(network, "--gpu", "sm86", "--precision", "fp32")
+        assert build.find_engine(tiny, rtx, RTX3090).sidecar.key.precision == "fp32"
+        assert "removed" in said and ("already built" in said) is known and len(files(home)) == 2
+
+
+def test_there_are_no_engines_in_8_bits(tiny: ModelFile) -> None:
+    with pytest.raises(AssertionError, match=r"'int8' is not one of"):
+        run(str(tiny.path), "--precision", "int8")
 
 
 def test_the_command_builds_lists_inspects_and_prunes(tiny: ModelFile, home: Path) -> None:
@@ -243,3 +261,14 @@ def test_a_disk_that_fills_up_while_the_engine_is_written(home: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 1 and "free some space" in done.stderr and "Traceback" not in done.stderr
     assert files(home) == []
+
+
+def test_without_a_terminal_a_line_tells_now_and_then_that_it_works(capsys: pytest.CaptureFixture[str]) -> None:
+    progress, phases = BuildProgress(quiet=False), Phases()
+    for elapsed_s in range(100):
+        progress.show(phases, float(elapsed_s), 240.0)
+    progress.show(phases, 40.0, None)  # another build
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(",")[0] for line in said] == [f"still building: {s} s of about 240 s" for s in (30, 60, 90)]
+    BuildProgress(quiet=True).show(phases, 99.0, None)
+    assert not capsys.readouterr().err

@@ -257,6 +257,20 @@ def test_kitti_with_the_grey_pair_only(tmp_path: Path) -> None:
     assert read_rectified(path).baseline_m == pytest.approx(0.53, abs=1e-7)
 
 
+def test_frames_resized_since_do_not_pass_for_those_of_a_file_without_a_size(tmp_path: Path) -> None:
+    kitti, opencv = calib_files.kitti_odometry(tmp_path), calib_files.opencv(tmp_path)
+    opencv.write_text("\n".join(line for line in opencv.read_text().splitlines() if not line.startswith("image_")) + "\n")
+    half = SIZE[0] // 2, SIZE[1] // 2
+    for path, own, resized in ((kitti, (1242, 375), (621, 188)), (opencv, SIZE, half), (opencv, SIZE, (960, 540))):
+        assert read_calibration(path, own).size == own
+        said = sentence(path, resized)
+        assert f"does not fit frames {resized[0]} pixels wide" in said and "state the size" in said
+    kitti.write_text(kitti.read_text() + "\nS_rect_02: 1242 375\n")
+    assert read_rectified(kitti, (621, 188)).scaled(621, 188).fx_px == 350
+    opencv.write_text(opencv.read_text() + f"imageSize: {list(SIZE)}\n")
+    assert read_raw(opencv, half).scaled(*half).left.K[0, 0] == pytest.approx(LEFT.K[0, 0] / 2)
+
+
 def test_middlebury_counts_in_millimetres(tmp_path: Path) -> None:
     path = calib_files.middlebury(tmp_path)
     assert read_rectified(path) == RectifiedRig(2964, 1988, 3997.5, 1176.25, 1011.5, 0.1935, 131.25)
@@ -272,6 +286,15 @@ def test_realsense_has_a_geometry_for_every_resolution(tmp_path: Path) -> None:
     assert read_rectified(path, (640, 480)) == RectifiedRig(640, 480, 320, 321, 238, 0.0500625)
     assert read_rectified(path).size == (1280, 720)
     assert "848x480" in sentence(path, (848, 480))
+
+
+def test_realsense_slots_that_the_camera_does_not_use_are_no_resolutions(tmp_path: Path) -> None:
+    path = calib_files.realsense(tmp_path)
+    assert "no 640x400 among its resolutions (1280x720, 640x480)" in sentence(path, (640, 400))
+    path.write_text(path.read_text().replace('"rectified.0.fx": 640.0', '"rectified.0.fx": 0'))
+    assert read_rectified(path).size == (640, 480)
+    path.write_text(path.read_text().replace('"rectified.1.fx": 320.0', '"rectified.1.fx": 0'))
+    assert "none of its resolutions" in sentence(path)
 
 
 # Contradictions ---------------------------------------------------------------------------------------------------

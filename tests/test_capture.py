@@ -118,6 +118,24 @@ def test_blur_skew_and_a_missing_eye_shut_their_gates(camera: BoardCamera) -> No
     assert last(replace(frame, skew_ns=20_000_000)).gates["in step"], "while it rests they may differ"
 
 
+def test_eyes_that_see_different_parts_of_the_board_get_a_hint(tmp_path: Path) -> None:
+    """As a ChArUco allows, which each eye finds by its markers."""
+    board = parse_board("charuco:11x8:0.02")
+    camera = BoardCamera(board, (640, 480))
+    frame = camera.frame(RESTING)
+    left, right = frame.left.copy(), frame.right.copy()
+    middle_left, middle_right = (int(np.median(corners[:, 0])) for corners in camera.corners_px(RESTING))
+    left[:, middle_left:] = right[:, :middle_right] = 127
+    look = Judge(board)(replace(frame, left=left, right=right), NOTHING)
+    assert look.left is not None and look.right is not None and not look.gates["seen"]
+    assert look.hint == "the eyes see different parts of the board: farther away, or more to the middle"
+    session = CaptureSession(camera, board, tmp_path / "c", say=lambda text: None)
+    session.look = look
+    assert session.picture() is not None and session.describe()["hint"] == look.hint
+    session.take()
+    assert "different parts" in session.message and len(session.capture) == 0
+
+
 # -- the folder ------------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ BOARD = "chessboard:9x6:0.025"
 
 
 @pytest.mark.system
-def test_the_page_guides_takes_and_gives_up(tmp_path: Path) -> None:
+def test_the_page_guides_takes_and_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if shutil.which("chromium") is None or shutil.which("chromedriver") is None:
         pytest.skip("chromium and chromedriver are not installed")
     session = CaptureSession(open_source(CAMERA), parse_board(BOARD), tmp_path / "pairs", say=lambda text: None)
@@ -54,8 +55,23 @@ def test_the_page_guides_takes_and_gives_up(tmp_path: Path) -> None:
         wait_for(lambda: f"{before - 1} pairs" in tab.text("state"), "one pair less")
         assert len(list((tmp_path / "pairs" / "right").iterdir())) == before - 1
         assert tab.run("document.documentElement.scrollWidth <= window.innerWidth"), "no sideways scrolling"
+        called: list[str] = []
+        with monkeypatch.context() as patched:
+            patched.setattr(session, "take", lambda: called.append("take"))
+            patched.setattr(session, "undo", lambda: called.append("undo"))
+            tab.press(" ")
+            wait_for(lambda: bool(called), "a key after a click")
+            tab.hold("u")
+            wait_for(lambda: "undo" in called, "a key that is held")
+            tab.press(" ")
+            wait_for(lambda: called.count("take") == 2, "one more")
+        assert called == ["take", "undo", "take"], "space does not press Undo again, and u acts once"
         tab.click("finish")
         wait_for(lambda: tab.text("state").startswith("finished"), "the end")
+        server.close()  # as the command does
+        tab.press("u")
+        time.sleep(1)
+        assert tab.text("state").startswith("finished"), "not a connection that was lost"
         assert crew.join(60)
         crew.raise_first()
     finally:
@@ -90,12 +106,15 @@ def test_the_window_guides_and_says_what_to_run_next(display: dict[str, str], tm
         before = screenshot(display, picture)
         wait_for(lambda: bool(np.abs(screenshot(display, picture).astype(int) - before).mean() > 1), "a picture that moves")
         count = len(list(lefts.glob("[0-9]*.png")))
-        xdotool(display, "key", "u")
+        xdotool(display, "keydown", "u", "sleep", "1.5", "keyup", "u")
         wait_for(lambda: len(list(lefts.glob("[0-9]*.png"))) < count, "one pair less")
+        xdotool(display, "key", "a")
+        wait_for(lambda: len(list(lefts.glob("[0-9]*.png"))) >= count, "it takes pairs again, so all keys have been heard")
         xdotool(display, "key", "q")
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()
     assert process.returncode == 0, err
+    assert out.count("gave up pair") == 1, "a key that is held acts once"
     assert "next: stereo-rt calibrate solve pairs/left pairs/right --board pairs/board.yaml" in out

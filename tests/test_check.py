@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,6 +153,16 @@ def test_a_wrong_lens_is_not_taken_for_a_turn() -> None:
     assert health.verdict == "redo" and "does not explain" in health.reason
 
 
+@pytest.mark.parametrize(("live", "level"), [(True, logging.WARNING), (False, logging.INFO)])
+def test_a_calibration_for_another_size_is_said_to_be_scaled(live: bool, level: int, caplog: pytest.LogCaptureFixture) -> None:
+    source = camera(frames=1)
+    source.live = live
+    with caplog.at_level(logging.INFO):
+        gather(source, true_rig(source).scaled(1280, 960))
+    said = [(r.levelno, r.message) for r in caplog.records if r.message.startswith("calibrated at 1280x960")]
+    assert [number for number, _ in said] == [level] and "frames are 640x480" in said[0][1]
+
+
 def test_few_matches_are_one_sentence() -> None:
     few = Gathered((scattered(np.zeros(3), n=MIN_MATCHES - 1),), summarise(np.zeros((0, 4)), GRID.size), GRID)
     with pytest.raises(CalibrationError, match="nothing can be told"):
@@ -213,6 +224,28 @@ def test_nothing_is_overwritten_and_nothing_applied_unasked(tmp_path: Path, caps
 def test_swapped_eyes_are_named(source: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(source, "--swap", "--max-frames", "8") == 3
     assert "exchanged" in capsys.readouterr().err
+
+
+def test_the_next_command_keeps_the_exchange_or_takes_it_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Images that come exchanged need --swap from then on; images that do not are helped by leaving it away."""
+    source, names, files = camera(8), ("right", "left"), [tmp_path / f"{name}.yaml" for name in ("rig", "old", "new")]
+    while (frame := source.read(1.0)) is not None:
+        for name in names:
+            (tmp_path / name).mkdir(exist_ok=True)
+            cv2.imwrite(str(tmp_path / name / f"{frame.index:03d}.png"), getattr(frame, name))
+    right_first, left_first = (",".join(str(tmp_path / n) for n in order) for order in (names, names[::-1]))
+    rig, old, new = files
+    write_calibration(true_rig(source), rig)
+    write_calibration(old_rig(true_rig(source), (0.05, 0.0, 0.15)), old)
+
+    assert run(right_first, "--calib", str(rig), "--swap") == 0
+    assert f"next: stereo-rt view {right_first} --calib {rig} --swap\n" in capsys.readouterr().out
+    assert run(right_first, "--calib", str(old), "--swap", "--refine", str(new)) == 0
+    assert f"next: stereo-rt calibrate check {right_first} --calib {new} --swap\n" in capsys.readouterr().out
+    assert run(left_first, "--calib", str(rig), "--swap") == 3
+    assert capsys.readouterr().err.endswith(f"next: stereo-rt calibrate check {left_first} --calib {rig}\n")
+    assert run(right_first, "--calib", str(rig)) == 3
+    assert capsys.readouterr().err.endswith(f"next: stereo-rt calibrate check {right_first} --calib {rig} --swap\n")
 
 
 def test_rectified_images_are_measured_and_not_refined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -126,6 +126,12 @@ def test_cues_by_hand_on_planes(slope: float, at_px: float, seed: int) -> None:
     np.testing.assert_allclose(of("gradient", plane), 1 / (1 + slope), rtol=1e-3)
     off = of("median", flat)
     assert off[row, column] == pytest.approx(1 / 6) and off[row, column + 3] == 1
+    lost = plane.copy()
+    lost[row, column] = np.nan
+    curved = of("curvature", lost)
+    assert curved[row, column] == 0
+    curved[row - 4 : row + 5, column - 4 : column + 5] = 1
+    np.testing.assert_allclose(curved[5:-5, 5:-5], 1, atol=1e-3)  # one NaN spoils nothing below it
     assert of("nearness", flat)[0, 0] == pytest.approx(7 / 64)
     assert of("inside", flat)[0, :8].tolist() == [0] * 8 and of("texture", flat).max() == 0
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stereo_rt import config
 from stereo_rt.config import Config, dump, load, to_yaml, validate
-from stereo_rt.errors import ConfigError
+from stereo_rt.errors import ConfigError, FlagError
 
 ANY_TEXT = st.text(st.characters(), max_size=20)  # lone surrogates too: an argument may hold any byte
 LEAVES = (
@@ -42,6 +42,18 @@ def test_each_layer_wins_over_the_one_before(file: Path) -> None:
     assert resolved.post.min_confidence == 0.8
     assert resolved.post.edge_px == 2  # a flag that was not given overrides nothing
     assert resolved.match.backend == "sgbm"
+
+
+def test_a_wrong_flag_is_a_wrong_command_and_a_wrong_file_is_not(file: Path) -> None:
+    for wrong in ((file, ["post.min_confidence=3"]), (None, ["a.b=1"]), (file, [], {"match.backend": "nonsense"})):
+        with pytest.raises(FlagError) as e:
+            load(*wrong)
+        assert e.value.exit_code == 2
+    file.write_text("post:\n  min_confidence: 3\n")
+    with pytest.raises(ConfigError) as e:
+        load(file, ["post.edge_px=1"])
+    assert e.value.exit_code == 1
+    assert load(file, ["post.min_confidence=0.5"]).post.min_confidence == 0.5
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import calib_files
@@ -125,6 +126,23 @@ def test_a_raw_pair_as_kitti_is_said_to_describe_the_rectified_images(tmp_path: 
         back = read_calibration(out(tmp_path, kind))
         assert isinstance(back, RectifiedRig)
         assert back.fx_px == pytest.approx(rectify_rig(calib_files.RIG).rig.fx_px)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in OUT if kind != "ours"])
+def test_a_verdict_that_is_not_carried_is_named(tmp_path: Path, kind: str) -> None:
+    write_calibration(replace(calib_files.RIG, verdict="redo"), tmp_path / "in.yaml")
+    assert convert(str(tmp_path / "in.yaml"), out(tmp_path, kind))[1][-1] == "the verdict 'redo'"
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    """A space in the place of the comma makes the right file the one to write."""
+    write_calibration(calib_files.RIG, tmp_path / "in.yaml")
+    pair = convert(str(tmp_path / "in.yaml"), out(tmp_path, "ros")) and out(tmp_path, "ros")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for words in (pair.split(","), (str(tmp_path / "in.yaml"), pair), (str(tmp_path / "absent.yaml"), pair)):
+        with pytest.raises(UsageError, match=r"exists already, and nothing is overwritten.*comma"):
+            convert(*words)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 REAL = {

@@ -137,6 +137,19 @@ def test_cameras_are_named_and_a_second_node_is_left_out(tmp_path: Path) -> None
     assert "usermod -aG video" in second.remedy
 
 
+def test_a_camera_s_port_is_named_as_numbers_change(tmp_path: Path) -> None:
+    entry = tmp_path / "sys/class/video4linux/video2"
+    entry.mkdir(parents=True)
+    (entry / "name").write_text("USB Camera\n")
+    ports = tmp_path / "dev/v4l/by-path"
+    ports.mkdir(parents=True)
+    for device in ("video2", "video20"):
+        (tmp_path / "dev" / device).touch()
+        (ports / f"pci-0000:00:14.0-usb-0:{device[5:]}:1.0-video-index0").symlink_to(f"../../{device}")
+    (found,) = doctor.cameras(tmp_path)
+    assert found.detail == "/dev/video2: USB Camera (/dev/v4l/by-path/pci-0000:00:14.0-usb-0:2:1.0-video-index0)"
+
+
 def test_a_jetson_is_recognised_and_told_to_keep_its_own_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/nv_tegra_release").write_text("# R36 (release), REVISION: 4.3, GCID: 1\n")
@@ -160,11 +173,47 @@ def test_a_graphics_card_is_named_and_a_silent_driver_is_no_card(tmp_path: Path,
     assert [f.state for f in doctor.gpu(tmp_path)] == ["note"]
 
 
+def _modules(folder: Path, monkeypatch: pytest.MonkeyPatch, sources: dict[str, str]) -> None:
+    """TensorRT, both flavours, and PyCUDA that load, but for the `sources` given, here and in the doctor's own children."""
+    loads = dict.fromkeys(("tensorrt.py", "tensorrt_rtx.py", "pycuda/__init__.py", "pycuda/driver.py"), "")
+    (folder / "pycuda").mkdir(exist_ok=True)
+    for name, source in (loads | sources).items():
+        (folder / name).write_text(source)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+@pytest.mark.parametrize("broken", ["raise ImportError('libnvinfer.so.10: cannot open')", "import os; os.abort()"])
+def test_a_tensorrt_that_does_not_load_is_told_with_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    _package(tmp_path, "tensorrt", "10.16.1")
+    _modules(tmp_path, monkeypatch, dict.fromkeys(("tensorrt.py", "tensorrt_rtx.py"), broken))
+    found = list(doctor.tensorrt(tmp_path))
+    assert [(f.state, "--force-reinstall" in f.remedy) for f in found] == [("note", True)] * 2
+    assert all("does not load" in f.detail for f in found)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/nv_tegra_release").write_text("# R36 (release)\n")
+    assert all("--system-site-packages" in f.remedy and "pip" not in f.remedy for f in doctor.tensorrt(tmp_path))
+    _modules(tmp_path, monkeypatch, {"tensorrt_rtx.py": broken})
+    assert [f.state for f in doctor.tensorrt(tmp_path)] == ["ok", "note"], "one flavour is enough"
+
+
+@pytest.mark.parametrize(
+    "source", ["raise ImportError('libcurand.so.10: cannot open')", "raise ModuleNotFoundError(\"No module named 'pycuda'\")"]
+)
+def test_without_pycuda_that_loads_no_engine_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    _modules(tmp_path, monkeypatch, {"pycuda/driver.py": source})
+    tensorrt, pycuda = doctor.tensorrt(tmp_path)
+    assert tensorrt.state == "ok" and pycuda.state == "note"
+    assert "pycuda does not load" in pycuda.detail and "pip install" in pycuda.remedy and "nvcc" in pycuda.remedy
+
+
 def test_tensorrt_flavours_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _modules(tmp_path, monkeypatch, {})
     for name, version in (("tensorrt-cu12", "10.16.1"), ("tensorrt-rtx", "1.3.0"), ("tensorrt-unrelated", "9")):
         _package(tmp_path, name, version)
-    monkeypatch.syspath_prepend(tmp_path)
-    found = next(doctor.tensorrt(tmp_path))
+    (found,) = doctor.tensorrt(tmp_path)
     assert found.state == "ok"
     assert found.detail.startswith("tensorrt-cu12 10.16.1, tensorrt-rtx 1.3.0") and "unrelated" not in found.detail
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from engine_kit import KEY, SIDECAR, tiny_network
 from typer.testing import CliRunner
 
 from stereo_rt.cli import app as cli
-from stereo_rt.engine import build, shelf
+from stereo_rt.cli import engines
+from stereo_rt.engine import build, flavour, jetson, shelf
 from stereo_rt.engine.cache import EngineCache, Entry, default_root
 from stereo_rt.engine.flavour import FLAVOURS, Flavour, available, load
 from stereo_rt.engine.gate import Parity, onnx_run
@@ -70,7 +72,12 @@ def foreign_sidecar(entry: Entry) -> None:
     entry.engine.with_suffix(".json").write_text('{"model": "tiny"}')
 
 
-@pytest.mark.parametrize("harm", [cut, flip, no_engine, no_sidecar, half_a_sidecar, foreign_sidecar])
+def an_unknown_precision(entry: Entry) -> None:  # as earlier versions wrote: an engine in FP32, called int8
+    file = entry.engine.with_suffix(".json")
+    file.write_text(file.read_text().replace('"precision": "fp16"', '"precision": "int8"'))
+
+
+@pytest.mark.parametrize("harm", [an_unknown_precision, cut, flip, no_engine, no_sidecar, half_a_sidecar, foreign_sidecar])
 def test_what_is_damaged_is_not_used_and_is_pruned(cache: EngineCache, harm: Callable[[Entry], None]) -> None:
     whole, harmed = put(cache), put(cache, targets=("8.7",), gpu="Orin")
     harm(harmed)
@@ -165,6 +172,19 @@ def test_without_any_flavour_the_command_says_what_to_install(monkeypatch: pytes
     assert all(f"stereo_rt[{extra}]" in str(result.exception) for extra in ("rtx", "tensorrt"))
 
 
+@pytest.fixture
+def on_a_jetson(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jetson, "is_jetson", lambda root=None: True)
+
+
+def test_on_a_jetson_nobody_is_told_to_fetch_a_tensorrt_for_servers(on_a_jetson: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    monkeypatch.setattr(flavour, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r"TensorRT needs .* --system-site-packages") as e:
+        flavour.load.__wrapped__("tensorrt")
+    assert "stereo_rt[" not in str(e.value)
+
+
 def test_full_tensorrt_needs_the_gpu_itself() -> None:
     class Trt:
         """Only the absence of ComputeCapability is asked of it."""
@@ -186,6 +206,21 @@ def model(tmp_path: Path) -> ModelFile:
     return find_model(str(tiny_network(tmp_path / "tiny.onnx")))
 
 
+def test_a_precision_that_no_engine_has_is_refused(model: ModelFile) -> None:
+    for precision in ("int8", "fp8", ""):
+        with pytest.raises(ModelError, match=f"tiny: an engine computes in fp16 or fp32, not in {precision}"):
+            build.prepare(model, precision, "tensorrt")
+
+
+def test_without_onnx_it_is_one_sentence(model: ModelFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingExtra, match=r"stereo_rt\[rtx\]"):
+        build.prepare(model, "fp16", "tensorrt_rtx")
+    monkeypatch.setattr(jetson, "is_jetson", lambda root=None: True)
+    with pytest.raises(ModelError, match=r"on a Jetson: pip install onnx$"):
+        build.prepare(model, "fp16", "tensorrt")
+
+
 def fitting(model: ModelFile, precision: str = "fp16") -> dict[str, str]:
     return {
         "onnx_sha256": model.sha256,
@@ -201,6 +236,72 @@ def test_the_engine_that_fits_is_found_fp16_first(cache: EngineCache, model: Mod
     put(cache, **fitting(model) | {"gpu": "Orin", "targets": ("8.7",)})
     assert build.find_engine(model, NEVER_LOADED, H200, cache=cache) == half
     assert build.find_engine(model, NEVER_LOADED, H200, "fp32", cache) == single
+
+
+def test_an_engine_in_fp32_takes_the_place_of_what_would_be_found_before_it(cache: EngineCache, model: ModelFile) -> None:
+    half, single = put(cache, **fitting(model)), put(cache, **fitting(model, "fp32"))
+    elsewhere = {"gpu": "Orin", "targets": ("8.7",)}
+    others = [put(cache, **fitting(model) | changes) for changes in (elsewhere, {"version": "8.6.2"})]
+    others.append(put(cache, onnx_sha256="c" * 64))
+    assert build.find_engine(model, NEVER_LOADED, H200, cache=cache) == half
+    assert shelf.give_way(cache, single, H200) == [half] and not half.engine.exists()
+    assert build.find_engine(model, NEVER_LOADED, H200, cache=cache) == single
+    assert {e.engine for e in cache.entries()} == {e.engine for e in (single, *others)}
+    assert shelf.give_way(cache, put(cache, **fitting(model, "fp32") | elsewhere), H200) == others[:1], "built ahead of time"
+
+
+def test_an_engine_for_many_gpus_gives_way_on_the_one_that_is_here(cache: EngineCache) -> None:
+    rtx = {"flavour": "tensorrt_rtx", "version": "1.7", "gpu": None}
+    half, single = put(cache, **rtx, targets=("8.0+",)), put(cache, **rtx, targets=("9.0",), precision="fp32")
+    assert shelf.give_way(cache, single, None) == [] and shelf.give_way(cache, single, H200) == [half]
+
+
+class Runtime:
+    """Loads engines as TensorRT does; those of `broken` fail."""
+
+    def __init__(self, broken: bytes) -> None:
+        self.broken, self.opened = broken, 0
+
+    def open(self, plan: bytes, name: str) -> SimpleNamespace:
+        self.opened += 1
+        if plan == self.broken:
+            raise ModelError(f"{name}: cannot load its engine")
+        return SimpleNamespace(num_layers=7, device_memory_size=2_000_000)
+
+
+def test_what_is_listed_as_usable_is_what_is_found_and_loaded(
+    cache: EngineCache, model: ModelFile, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def kept(plan: bytes = PLAN, precision: str = "fp16", **changes: object) -> Entry:
+        key = replace(KEY, **fitting(model, precision) | changes)
+        return cache.store(plan, replace(SIDECAR, model=str(model.path), key=key))
+
+    runtime = Runtime(broken=b"broken")
+    monkeypatch.setattr(shelf, "available", lambda: ("tensorrt",))
+    monkeypatch.setattr(shelf, "load", lambda name: NEVER_LOADED)
+    monkeypatch.setattr(flavour, "load", lambda name: runtime)
+    gone = [kept(version="8.6.2"), kept(graph_sha256="c" * 64)]
+    kept(gpu="Orin", targets=("8.7",))
+    kept(runtime.broken)
+    assert {row.entry.engine: row.why_not for row in shelf.look(cache, H200)}[gone[1].engine].startswith(
+        "it was built by another version of stereo_rt"
+    )
+    kept(precision="fp32")
+    engines.inspect(cache, str(model.path), H200)
+    said = capsys.readouterr().out
+    assert runtime.opened == 2, "only those that are of this version, GPU and graph"
+    assert "not loaded: " in said and "7 fused layers" in said and said.count("not usable here: ") == 3
+    shelf.prune(cache)
+    assert not any(entry.engine.exists() for entry in gone) and len(cache.entries()) == 3
+
+
+def test_the_command_for_another_gpu_than_the_first_builds_for_it(
+    cache: EngineCache, model: ModelFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    put(cache, **fitting(model) | {"gpu": "NVIDIA GeForce RTX 3060", "targets": ("8.6",)})
+    with pytest.raises(ModelError, match=r"3060.* and here is .*; build it with: CUDA_VISIBLE_DEVICES=1 stereo-rt build "):
+        build.find_engine(model, NEVER_LOADED, replace(H200, index=1), cache=cache)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
+import sys
 from dataclasses import fields, replace
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -11,10 +15,12 @@ from engine_kit import GRID, KEY, read_until, start_python
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stereo_rt.engine import gate
-from stereo_rt.engine.gpu import Gpu
+from stereo_rt.engine import cuda, gate, jetson, replay
+from stereo_rt.engine import gpu as gpu_module
+from stereo_rt.engine.gpu import Gpu, find_gpu
 from stereo_rt.engine.key import Key, Wanted
 from stereo_rt.engine.phases import Phases
+from stereo_rt.errors import ModelError
 
 OTHER = {
     "onnx_sha256": "c" * 64,
@@ -67,6 +73,90 @@ def test_differences_name_both_sides() -> None:
     ):
         assert all(side in text for side in both), text
     assert not Wanted("a" * 64, "tensorrt", "10.3.0", Gpu("NVIDIA H200", "9.0")).differences(KEY)
+
+
+class Driver:
+    """NVIDIA's, as far as find_gpu asks it. integrated: CU_DEVICE_ATTRIBUTE_INTEGRATED."""
+
+    def __init__(self, name: bytes, integrated: int) -> None:
+        self._name, self._values = name, {18: integrated, 75: 8, 76: 7}
+
+    def cuInit(self, flags: int) -> int:
+        return 0
+
+    def cuDeviceGet(self, device: object, index: int) -> int:
+        device._obj.value = index  # type: ignore[attr-defined]
+        return 0 if index < 2 else 101
+
+    def cuDeviceGetName(self, name: ctypes.Array[ctypes.c_char], size: int, device: ctypes.c_int) -> int:
+        name.value = self._name
+        return 0
+
+    def cuDeviceGetAttribute(self, value: object, attribute: int, device: ctypes.c_int) -> int:
+        value._obj.value = self._values[attribute]  # type: ignore[attr-defined]
+        return 0
+
+
+@pytest.fixture
+def a_board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this computer's device tree is; its board's name goes into it."""
+    model = tmp_path / "proc/device-tree/model"
+    model.parent.mkdir(parents=True)
+    monkeypatch.setattr(gpu_module, "board", lambda: jetson.board(tmp_path))
+    return model
+
+
+def test_jetson_modules_that_the_driver_calls_alike_are_told_apart(a_board: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver(b"Orin", 1))
+    assert find_gpu() == Gpu("Orin", "8.7"), "nothing tells the board"
+    found = []
+    for module in ("AGX Orin Developer Kit", "Orin Nano Developer Kit"):
+        a_board.write_bytes(f"NVIDIA Jetson {module}\0".encode())
+        found.append(find_gpu())
+    agx, nano = found
+    assert agx == Gpu("Orin, NVIDIA Jetson AGX Orin Developer Kit", "8.7")
+    assert nano is not None and not replace(KEY, gpu=agx.name, targets=("8.7",)).runs_on(nano)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver(b"NVIDIA RTX 4000", 0))
+    assert find_gpu() == Gpu("NVIDIA RTX 4000", "8.7"), "a card is the same in every computer"
+
+
+def test_a_command_takes_another_gpu_than_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver(b"NVIDIA RTX 4000", 0))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    first, second = find_gpu(0), find_gpu(1)
+    assert first and second and (first.alone, second.alone) == ("", "CUDA_VISIBLE_DEVICES=1 ") and find_gpu(2) is None
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    assert second.alone == "CUDA_VISIBLE_DEVICES=3 ", "cuda:1 of those that are visible"
+
+
+def test_a_context_that_does_not_end_well_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Device:
+        count = staticmethod(lambda: 1)
+
+        def __init__(self, index: int) -> None:
+            pass
+
+        def retain_primary_context(self) -> Device:
+            return self
+
+        def detach(self) -> None:
+            pass
+
+    driver = ModuleType("pycuda.driver")
+    driver.__dict__.update(Device=Device, init=lambda: None, Error=type("Error", (Exception,), {}), MemoryError=MemoryError)
+    package = ModuleType("pycuda")
+    package.driver = driver  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pycuda", package)
+    monkeypatch.setitem(sys.modules, "pycuda.driver", driver)
+    contexts = iter((1, 2))
+    monkeypatch.setattr(replay, "current_context", lambda: next(contexts))
+
+    def pop() -> None:
+        raise replay.CudaError("cuCtxPopCurrent_v2: CUDA_ERROR_LAUNCH_FAILED")
+
+    monkeypatch.setattr(replay, "pop_context", pop)
+    with pytest.raises(ModelError, match=r"not released well \(cuCtxPopCurrent_v2: CUDA_ERROR_LAUNCH_FAILED\)"):
+        cuda.PrimaryContext(0).close()
 
 
 def plain(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -15,12 +17,16 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from stereo_rt.cli import app as cli
+from stereo_rt.config import MatchConfig
 from stereo_rt.errors import SourceError
 from stereo_rt.evaluation.datasets import find_scenes
 from stereo_rt.evaluation.metrics import confidence_quality, error_rates, mean_of
+from stereo_rt.evaluation.report import evaluate
 from stereo_rt.frames import Disparity
+from stereo_rt.matchers import create_matcher
 from stereo_rt.sinks.files import read_pfm, write_pfm
 
+cli.register()
 SIZE = (160, 96)
 FORMATS = {
     "wall": ("disp.pfm", 1.0, "inf"),
@@ -116,12 +122,29 @@ def test_scenes_are_read_whatever_the_encoding(dataset: Path) -> None:
 
 @pytest.mark.parametrize(
     ("meta", "why"),
-    [("{", "not a JSON"), ('{"disparity_encoding": {"file": "d.png"}}', "lacks scale, invalid"), ("[]", "not a JSON")],
+    [
+        ("{", "not a JSON"),
+        ("[]", "not a JSON"),
+        ('{"disparity_encoding": {"file": "d.png"}}', "lacks scale, invalid"),
+        ('{"disparity_encoding": ["file", "scale", "invalid"]}', "no table"),
+        ('{"disparity_encoding": {"file": "d.png", "scale": "x", "invalid": 0}}', "no number"),
+        ('{"disparity_encoding": {"file": "d.png", "scale": 0, "invalid": 0}}', "scale is 0"),
+        ('{"disparity_encoding": {"file": "d.png", "scale": 1, "offset": null, "invalid": 0}}', "no number"),
+    ],
 )
 def test_a_broken_description_is_one_sentence(tmp_path: Path, meta: str, why: str) -> None:
     (tmp_path / "meta.json").write_text(meta)
     with pytest.raises(SourceError, match=why):
         find_scenes(tmp_path)
+
+
+def test_a_mask_of_another_size_is_one_sentence(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset, tmp_path / "copy")
+    for mask in (tmp_path / "copy").rglob("nocc.png"):
+        cv2.imwrite(str(mask), np.full((8, 9), 255, np.uint8))
+    wrong = pytest.raises(SourceError, match=r"nocc\.png is \(8, 9\)")
+    with closing(create_matcher(MatchConfig(backend="sgbm"))) as matcher, wrong:
+        evaluate(matcher, find_scenes(tmp_path / "copy"))
 
 
 def test_an_empty_folder_is_one_sentence(tmp_path: Path) -> None:
@@ -134,8 +157,6 @@ def evaluated(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     """What `stereo-rt eval` writes, by its own command line: the JSON and the folder of predictions."""
     out = tmp_path_factory.mktemp("evaluated")
     arguments = [str(dataset), "--backend", "sgbm", "--json", str(out / "report.json"), "--save", str(out / "predictions")]
-    if not cli.app.registered_commands:
-        cli.register()
     result = CliRunner().invoke(cli.app, ["eval", *arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "mean" in result.output and "wall" in result.output

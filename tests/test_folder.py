@@ -135,6 +135,15 @@ def test_resume_goes_on_and_redoes_what_lost_a_file(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.jsonl"))
 
 
+def test_depth_that_a_file_cannot_hold_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sink = FolderSink(Manifest(tmp_path, HEAD), ("depth_mm",), fps=30.0, view=ViewConfig())
+    far = np.full((48, 64), 0.05, np.float32)  # 60 * 0.1 / 0.05 = 120 m
+    for i in range(2):
+        sink.write(replace(result_at(i), disparity_px=far))
+    sink.close()
+    assert caplog.text.count("beyond 65.535 m") == 1 and f"{2 * 24 * 64} pixels" in caplog.text
+
+
 def test_resume_refuses_other_settings_but_not_a_longer_run(tmp_path: Path) -> None:
     write(tmp_path, [0])
     longer = {**HEAD, "config": {"post": {"fill": False}, "run": {"max_frames": 9}}}
@@ -180,6 +189,16 @@ def test_a_killed_run_is_continued(tmp_path: Path, video: bool) -> None:
     write(tmp_path / "out", [i for i in range(5) if i not in record.done], formats, resume=True)
     assert [f["index"] for f in read_manifest(tmp_path / "out/manifest.json")["frames"]] == [0, 1, 2, 3, 4]
     assert not [n for n in names(tmp_path / "out") if ".part" in n or n.endswith(".jsonl")]
+
+
+def test_what_a_killed_run_lost_is_not_counted_once_a_shorter_one_has_ended(tmp_path: Path) -> None:
+    script = KILLED.format(tests=str(Path(__file__).parent), out=str(tmp_path / "out"), video=True)
+    subprocess.run([sys.executable, "-c", script], capture_output=True, env={**os.environ, "PYTHONPATH": ""})
+    write(tmp_path / "out", [0], ("pfm", "mp4"), resume=True)
+    assert Manifest(tmp_path / "out", HEAD, resume=True).done == {0}
+    write(tmp_path / "out", [1, 2], ("pfm", "mp4"), resume=True)
+    frames = read_manifest(tmp_path / "out/manifest.json")["frames"]
+    assert [f["files"]["mp4"] for f in frames] == ["disparity.mp4", "disparity.000001.mp4", "disparity.000001.mp4"]
 
 
 def test_shards_share_a_folder_and_their_records_merge(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rig_strategies import between
 
 from stereo_rt.errors import CalibrationError
-from stereo_rt.geometry import RectifiedRig
+from stereo_rt.geometry import DISPARITY_SIGMA_PX, RectifiedRig
 
 
 @st.composite
@@ -88,6 +88,8 @@ def test_sigma_is_the_slope_of_depth(rig: RectifiedRig, z: float, sigma: float) 
     slope = (exact[0] - exact[1]) / (2 * step)
     d = np.array([shifted - rig.doffs_px])
     np.testing.assert_allclose(rig.depth_sigma_m(d, sigma), slope * sigma, rtol=5e-2)
+    usual = DISPARITY_SIGMA_PX * rig.width / 640
+    np.testing.assert_allclose(rig.depth_sigma_m(d), slope * usual, rtol=5e-2)
 
 
 @given(rectified(), st.integers(0, 7), st.integers(0, 7))

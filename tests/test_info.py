@@ -18,7 +18,7 @@ from stereo_rt.config import ViewConfig
 from stereo_rt.describe import describe
 from stereo_rt.errors import StereoError
 from stereo_rt.frames import DepthResult
-from stereo_rt.geometry import RectifiedRig
+from stereo_rt.geometry import DISPARITY_SIGMA_PX, RectifiedRig
 from stereo_rt.sinks.folder import FRAME_FORMATS, FolderSink, units
 from stereo_rt.sinks.manifest import Manifest
 
@@ -78,7 +78,8 @@ def test_calibrations(tmp_path: Path) -> None:
     found = describe(str(tmp_path / "rectified.yaml"))
     assert (found["kind"], found["size"], found["fx_px"]) == ("calibration of a rectified pair", [64, 48], 60.0)
     assert found["fov_deg"][0] == pytest.approx(2 * np.rad2deg(np.arctan(32 / 60)), abs=1e-3)
-    assert found["depth_sigma_m_at_m"]["2"] == pytest.approx(4 * 0.5 / 6, rel=1e-4)
+    sigma_px = DISPARITY_SIGMA_PX * 64 / 640  # which is stated for a grid 640 px wide
+    assert found["depth_sigma_m_at_m"]["2"] == pytest.approx(2**2 * sigma_px / (60 * 0.1), rel=1e-4)
     eye = CameraModel(64, 48, np.array([[60, 0, 31.5], [0, 60, 23.5], [0, 0, 1]]), np.zeros(5))
     turn, _ = cv2.Rodrigues(np.array([0, np.deg2rad(2), 0]))
     rig = StereoRig(eye, eye, turn, np.array([[-0.1], [0], [0]]), verdict="usable")

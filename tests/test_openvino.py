@@ -90,6 +90,25 @@ def test_devices_have_openvinos_names() -> None:
             device_name(device, seen)
 
 
+@pytest.mark.parametrize(("device", "hint"), [("cpu", "f32"), ("gpu", "f32"), ("npu", None)])
+def test_fp32_is_asked_of_those_that_have_it(monkeypatch: pytest.MonkeyPatch, device: str, hint: str | None) -> None:
+    """OpenVINO's NPU plugin throws for it (openvinotoolkit/openvino#29793)."""
+    seen: dict[str, object] = {}
+
+    class Core:
+        available_devices = ("CPU", "GPU", "NPU")
+
+        def read_model(self, path: Path) -> None:
+            pass
+
+        def compile_model(self, model: None, target: str, settings: dict[str, object]) -> None:
+            seen.update(settings, target=target)
+
+    monkeypatch.setitem(sys.modules, "openvino", SimpleNamespace(Core=Core))
+    compiled(Path("any.onnx"), device, 1)
+    assert (seen["target"], seen.get("INFERENCE_PRECISION_HINT")) == (device.upper(), hint)
+
+
 def test_without_the_package_the_sentence_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingExtra, match=r"pip install 'stereo_rt\[openvino\]'"):

@@ -93,7 +93,18 @@ def test_each_command_and_option_says_what_it_is_for(path: tuple[str, ...]) -> N
     assert [p.name for p in command.params if not getattr(p, "help", None)] == []
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["config", "check"], ["view", "--no-such-flag"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["config", "check"],
+        ["config", "show", "--set", "a.b=1"],
+        ["view", "--no-such-flag"],
+        ["view", "synthetic://room", "--backend", "nonsense"],
+        ["process", "a,b", "-o", "out", "--format", "nonsense"],
+        ["bench", "--against", "nonsense"],
+    ],
+)
 def test_a_wrong_command_line_exits_with_2(arguments: list[str]) -> None:
     run = subprocess.run([sys.executable, "-m", "stereo_rt", *arguments], capture_output=True, text=True)
     assert run.returncode == 2

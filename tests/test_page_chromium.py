@@ -78,6 +78,17 @@ class Browser:
             moves += [{"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}]
         self("POST", "/actions", actions=[{"type": "pointer", "id": "mouse", "actions": moves}])
 
+    def press(self, key: str) -> None:
+        """Strike a key, as a user does, wherever the focus is."""
+        keys = [{"type": kind, "value": key} for kind in ("keyDown", "keyUp")]
+        self("POST", "/actions", actions=[{"type": "key", "id": "keyboard", "actions": keys}])
+
+    def hold(self, key: str, times: int = 8) -> None:
+        """A key that is held down repeats itself, which only DevTools can feign."""
+        for kind, n in [*(("keyDown", n) for n in range(times)), ("keyUp", 0)]:
+            event = {"type": kind, "key": key, "text": key if kind == "keyDown" else "", "autoRepeat": n > 0}
+            self("POST", "/goog/cdp/execute", cmd="Input.dispatchKeyEvent", params=event)
+
     def resize(self, width: int, height: int) -> None:
         self("POST", "/window/rect", width=width, height=height)
         wait_for(lambda: self.run("window.innerWidth") == width, "the page has its new width")
@@ -200,6 +211,37 @@ def test_range_and_colours(browser: Browser, running: tuple[Viewer, Pipeline]) -
     wait_for(lambda: viewer.view.colormap == "magma", "the colour map")
 
 
+def test_one_end_of_the_range_leaves_the_other(browser: Browser, running: tuple[Viewer, Pipeline]) -> None:
+    """Also one that lies beyond its slider, and one that is open."""
+    pipeline = running[1]
+
+    def keep(near: float, far: float, words: str) -> None:
+        pipeline.post_config = pipeline.post_config.model_copy(update={"range_m": (near, far)})
+        wait_for(lambda: f"{browser.text('near-value')}, {browser.text('far-value')}" == words, words)
+
+    def touch(slider: str, share: float) -> None:
+        box, before = browser.box(slider), pipeline.post_config.range_m
+        browser.pointer(box["x"] + share * box["width"], box["y"] + box["height"] / 2, press=True)
+        wait_for(lambda: pipeline.post_config.range_m != before, "another range")
+        near, far = pipeline.post_config.range_m
+        words = f"{near:.1f} m, {'no limit' if np.isinf(far) else f'{far:.1f} m'}"
+        wait_for(lambda: f"{browser.text('near-value')}, {browser.text('far-value')}" == words, words)
+
+    keep(0.0, float("inf"), "0.0 m, no limit")
+    touch("near", 0.2)
+    assert 0.5 < pipeline.post_config.range_m[0] < 1.5 and pipeline.post_config.range_m[1] == float("inf")
+    keep(6.0, 80.0, "6.0 m, 80.0 m")
+    touch("near", 0.2)
+    assert pipeline.post_config.range_m[1] == 80
+    keep(6.0, 80.0, "6.0 m, 80.0 m")
+    touch("far", 0.5)
+    assert pipeline.post_config.range_m[0] == 6 and 15 < pipeline.post_config.range_m[1] < 25
+    touch("far", 0.05)
+    assert pipeline.post_config.range_m == (6, 6.5), "not nearer than the near end"
+    touch("far", 0.98)
+    assert pipeline.post_config.range_m == (6, float("inf")), "the end of the slider is no limit"
+
+
 def test_hover_reads_the_pixel(browser: Browser, running: tuple[Viewer, Pipeline]) -> None:
     viewer, pipeline = running
     pause(viewer, pipeline)
@@ -230,6 +272,9 @@ def test_buttons_and_keys(browser: Browser, running: tuple[Viewer, Pipeline], mo
     browser.click("record")
     wait_for(lambda: viewer.recording and browser.text("record").startswith("Stop"), "a recording")
     wait_for(lambda: bool(list(viewer.folder.glob(".stereo-*"))), "a file that grows")
+    wait_for(lambda: "recording to" in browser.text("message") and " pairs" in browser.text("message"), "how it goes")
+    browser.click("snapshot")
+    wait_for(lambda: "pairs · saved stereo-" in browser.text("message"), "a message beside it")
     browser.click("record")
     wait_for(lambda: not viewer.recording and "pairs" in browser.text("message"), "its end")
     browser.run("document.querySelector('[data-view=depth]').click()")
@@ -237,3 +282,31 @@ def test_buttons_and_keys(browser: Browser, running: tuple[Viewer, Pipeline], mo
     waiting = browser.server._encoder._waiting
     wait_for(lambda: waiting["all"] == 0 and waiting["depth"] == 1, "the former stream is closed")
     browser.run("document.querySelector('[data-view=all]').click()")
+
+
+def test_keys_act_after_a_click_and_only_once_while_held(
+    browser: Browser, running: tuple[Viewer, Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer, pipeline = running
+    monkeypatch.setattr("stereo_rt.viewer.MESSAGE_S", 600.0)
+    wait_for(lambda: browser.text("state") == "ok", "the page knows")
+    browser.click("record")
+    wait_for(lambda: viewer.recording and browser.text("record").startswith("Stop"), "a recording")
+    browser.press(" ")
+    wait_for(lambda: pipeline.paused and browser.text("pause").startswith("Go on"), "a pause")
+    assert viewer.recording, "space does not press the button that was clicked last"
+    browser.press(" ")
+    wait_for(lambda: not pipeline.paused and browser.text("pause").startswith("Pause"), "it goes on")
+    browser.click("threshold")
+    wait_for(lambda: browser.text("threshold-value") != "", "the slider")
+    browser.press("r")
+    wait_for(lambda: not viewer.recording and browser.text("record").startswith("Record"), "r after the slider")
+    toggled: list[bool] = []
+    monkeypatch.setattr(viewer, "toggle_record", lambda: toggled.append(True))
+    browser.hold("r")
+    pause(viewer, pipeline)
+    wait_for(lambda: browser.text("pause").startswith("Go on"), "the page knows of the pause")
+    assert toggled == [True], "a key held down records once"
+    before = shown(viewer).index
+    browser.hold("s")
+    wait_for(lambda: shown(viewer).index >= before + 8, "steps are repeated")

@@ -211,6 +211,25 @@ def test_the_first_failure_is_raised_once_and_everything_is_closed(where: str, l
     assert matcher.closed == (0 if where == "load" else 1)
 
 
+@pytest.mark.parametrize("where", ["matcher", "sink"])
+def test_a_failure_after_the_source_was_lost_ends_the_loop_too(where: str) -> None:
+    def fail(*_: object) -> None:
+        until(lambda: pipeline.status().state == "failed")  # all neighbours wait for this thread by then
+        raise Broken
+
+    sink, matcher = Keep(), Shade()
+    if where == "matcher":
+        matcher.__class__ = type("BrokenShade", (Shade,), {"__call__": fail})
+    else:
+        sink.write = fail  # type: ignore[assignment]
+    source = Scripted([*(frame(i) for i in range(5)), SourceError("unplugged")])
+    pipeline = loop(source, sink, matcher=matcher)
+    pipeline.start()
+    with pytest.raises(SourceError, match="unplugged"):
+        assert pipeline.wait(WAIT_S)
+    assert sink.closed == source.closed == matcher.closed == 1
+
+
 def test_stop_finishes_what_was_read() -> None:
     sink = Keep(busy_s=0.002)
     pipeline = loop(MemorySource([frame()]), sink)
@@ -260,6 +279,24 @@ def test_pause_and_step(live: bool) -> None:
     until(lambda: len(sink.results) > 5)
     pipeline.stop()
     assert pipeline.wait(WAIT_S)
+
+
+def test_the_frame_that_was_read_as_the_loop_paused_waits() -> None:
+    def read_while_pausing() -> StereoFrame:
+        pipeline.paused = True
+        return frame(1)
+
+    sink = Keep()
+    pipeline = loop(Scripted([frame(0), read_while_pausing, frame(2)]), sink)
+    pipeline.start()
+    until(lambda: pipeline.paused and len(sink.results) == 1)
+    time.sleep(0.05)
+    assert indices(sink) == [0]
+    pipeline.step()
+    until(lambda: len(sink.results) == 2)
+    pipeline.paused = False
+    assert pipeline.wait(WAIT_S)
+    assert indices(sink) == [0, 1, 2]
 
 
 def test_a_time_out_is_stale_and_not_the_end() -> None:
@@ -315,21 +352,33 @@ def test_a_live_size_that_does_not_fit_is_waited_out() -> None:
         loop(Scripted([frame(0), frame(1, (50, 24))]), plan=plan).run()
 
 
+class Recorder:
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+        self.closed = 0
+
+    def write(self, f: StereoFrame) -> None:
+        self.seen.append(f.index)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
 def test_recorders_see_every_captured_pair() -> None:
-    class Recorder:
-        def __init__(self) -> None:
-            self.seen: list[int] = []
-            self.closed = 0
-
-        def write(self, f: StereoFrame) -> None:
-            self.seen.append(f.index)
-
-        def close(self) -> None:
-            self.closed += 1
-
     recorder = Recorder()
     loop(MemorySource([frame()], length=20), frame_sinks=[recorder]).run()
     assert recorder.seen == list(range(20)) and recorder.closed == 1
+
+
+def test_a_recording_goes_on_while_the_camera_is_paused() -> None:
+    recorder, sink = Recorder(), Keep()
+    pipeline = loop(MemorySource([frame()], live=True, fps=500), sink, frame_sinks=[recorder])
+    pipeline.paused = True
+    pipeline.start()
+    until(lambda: len(recorder.seen) >= 5)
+    pipeline.stop()
+    assert pipeline.wait(WAIT_S)
+    assert sink.results == []
 
 
 def test_max_frames_counts_frames_of_a_recording_and_results_of_a_camera() -> None:
@@ -351,6 +400,30 @@ def test_warnings_of_the_inspection_reach_the_status() -> None:
     pipeline.run()
     assert looked == [0, 1, 2]
     assert pipeline.status().warnings == ("1.2 px off",)
+
+
+def test_a_reopened_camera_is_inspected_again() -> None:
+    """Two cameras may come back exchanged; what an inspector gathered before says nothing about that."""
+
+    class Gathering:
+        def __init__(self) -> None:
+            self.looked: list[int] = []
+
+        def __call__(self, f: StereoFrame) -> list[str] | None:
+            self.looked.append(f.index)
+            return [f"looked at {self.looked}"] if len(self.looked) == 2 else None
+
+    def reopened() -> StereoFrame:
+        until(lambda: len(sink.results) == 3)
+        source.status = SourceStatus(reopened=1)
+        return frame(3)
+
+    sink = Keep()
+    source = Scripted([frame(0), frame(1), frame(2), reopened, frame(4), frame(5)])
+    pipeline = loop(source, sink, inspect=Gathering())
+    pipeline.run()
+    assert len(sink.results) == 6
+    assert pipeline.status().warnings == ("looked at [3, 4]",)
 
 
 def test_thresholds_can_change_while_it_runs() -> None:

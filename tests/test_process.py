@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,12 +16,16 @@ import numpy as np
 import pytest
 from scripted import alive, wait_for
 
+from stereo_rt import offline
 from stereo_rt.calib.formats import write_calibration
 from stereo_rt.cli.app import main
 from stereo_rt.config import validate
+from stereo_rt.errors import SourceTimeout
+from stereo_rt.frames import StereoFrame
 from stereo_rt.geometry import RectifiedRig
 from stereo_rt.sinks import files
 from stereo_rt.sinks.manifest import read_manifest
+from stereo_rt.sources.memory import MemorySource
 
 SHIFT_PX = 8
 FRAMES = 6
@@ -120,7 +126,7 @@ def test_without_calibration_there_is_disparity_only(run: Run, tmp_path: Path, c
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (["--format", "pfm,foo"], 1, "output.formats"),
+        (["--format", "pfm,foo"], 2, "output.formats"),
         (["--format", "mcap", "--jobs", "2"], 2, "leave mcap out"),
         (["--format", "mp4", "--jobs", "2"], 2, "leave mp4 out"),
         (["--set", "post.temporal=0.5", "--jobs", "2"], 2, "temporal"),
@@ -139,6 +145,40 @@ def test_refusals_are_one_sentence_and_write_nothing(
     assert words in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_of_a_camera_the_frames_that_come_through_are_counted_and_its_password_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
+
+    class DropsTwoOfThree(MemorySource):
+        def read(self, timeout_s: float) -> StereoFrame | None:
+            frame = super().read(timeout_s)
+            return frame and replace(frame, index=3 * frame.index)
+
+    camera = DropsTwoOfThree([StereoFrame(image, image, 0, 0)], live=True, fps=1000, calibration=RIG)
+    monkeypatch.setattr(offline, "open_source", lambda uri, capture: camera)
+    cfg = validate({"match": {"backend": "sgbm"}, "run": {"max_frames": 5}, "output": {"formats": ["pfm"]}})
+    done = offline.process("rtsp://me:secret@cam/l,rtsp://me:secret@cam/r", cfg, tmp_path / "out")
+    assert done.written == 5
+    manifest = tmp_path / "out" / "manifest.json"
+    assert max(f["index"] for f in read_manifest(manifest)["frames"]) >= 12  # the fifth of the camera's own numbers
+    assert "secret" not in manifest.read_text() and "cam/l" in manifest.read_text()
+
+
+def test_who_reads_can_stop_while_frames_are_passed_over() -> None:
+    image = np.zeros((8, 8), np.uint8)
+
+    def wanted(index: int) -> bool:
+        time.sleep(0.005)
+        return index >= 20
+
+    source = offline.Selection(MemorySource([StereoFrame(image, image, 0, 0)]), wanted)
+    with pytest.raises(SourceTimeout, match="passing over frame"):
+        source.read(0.02)
+    frame = source.read(60)
+    assert frame is not None and frame.index == 20
 
 
 def test_a_folder_with_other_things_is_not_touched(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 from keeping import Keep
@@ -10,6 +12,7 @@ from stereo_rt.config import Config, load
 from stereo_rt.demo import Assessment, assess
 from stereo_rt.frames import DepthResult
 from stereo_rt.session import assemble
+from stereo_rt.sources.memory import MemorySource
 from stereo_rt.sources.synthetic import SyntheticCamera
 
 FRAMES = 4
@@ -49,3 +52,17 @@ def test_offline_results_are_on_the_frames_own_grid() -> None:
     camera, results = run(load(flags={"match.backend": "sgbm"}), offline=True)
     assert {r.rig.size for r in results} == {(640, 480)}
     assert judge(camera, results).depth_error < 0.02
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_calibration_for_another_size_is_warned_of_for_cameras(live: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """A camera's modes may see different fields, which scaling cannot know; recordings were resized by somebody."""
+    camera = SyntheticCamera((320, 240), frames=1, raw=True)
+    assert camera.calibration is not None
+    source = MemorySource([camera.frame(0)], calibration=camera.calibration.scaled(640, 480), length=3, live=live, fps=5)
+    pipeline = assemble(source, load(flags={"match.backend": "sgbm", "calib.probe": False}), offline=False)
+    with caplog.at_level(logging.WARNING):
+        pipeline.run()
+    said = [w for w in pipeline.status().warnings if w.startswith("calibrated at 640x480, frames are 320x240")]
+    assert len(said) == live
+    assert [r.message for r in caplog.records if r.message.startswith("calibrated at")] == said

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from scripted import alive, wait_for
 from stereo_rt import record as work
 from stereo_rt.calib.formats import read_calibration, write_calibration
 from stereo_rt.calib.formats.ours import to_yaml
+from stereo_rt.calib.rig import StereoRig
 from stereo_rt.cli.app import main
 from stereo_rt.config import CaptureConfig, Config
 from stereo_rt.errors import SourceError, SourceTimeout, StereoError
@@ -88,6 +90,22 @@ def test_flags(tmp_path: Path) -> None:
     np.testing.assert_array_equal(got[0].left, sent[0].right)
     kept = read_calibration(Path(f"{path}.calib.yaml"))
     assert isinstance(kept, RectifiedRig) and kept.size == (96, 64)
+
+
+def test_a_verdict_is_not_lost_where_frames_are_declared_rectified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    calib, path = tmp_path / "rig.yaml", tmp_path / "run.mkv"
+    source = open_source(CAMERA)
+    source.close()
+    assert isinstance(source.calibration, StereoRig)
+    write_calibration(replace(source.calibration, verdict="redo"), calib)
+    flags = ("--max-frames", 3, "--calib", calib, "--rectified")
+    assert run(CAMERA, "-o", path, *flags) == 1
+    assert "verdict is 'redo'" in capsys.readouterr().err and not path.exists()
+    assert run(CAMERA, "-o", path, *flags, "--force") == 0
+    raw = tmp_path / "raw.mkv"
+    assert run(CAMERA, "-o", raw, *flags[:-1]) == 0  # it is kept beside raw frames
+    kept = read_calibration(Path(f"{raw}.calib.yaml"))
+    assert isinstance(kept, StereoRig) and kept.verdict == "redo"
 
 
 @pytest.mark.parametrize(

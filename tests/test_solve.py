@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -23,13 +23,13 @@ from stereo_rt.calib.detect import Detection, detect
 from stereo_rt.calib.formats import read_calibration
 from stereo_rt.calib.quality import Quality, assess
 from stereo_rt.calib.rig import StereoRig
-from stereo_rt.calib.solve import solve
-from stereo_rt.calib.solving import Solved, describe
+from stereo_rt.calib.solve import _simplest_of_the_good, solve
+from stereo_rt.calib.solving import Solved, describe, write
 from stereo_rt.calib.uncertainty import covariance, depth_errors, jackknife, parameters
 from stereo_rt.calib.verdict import RULES, Verdict, judge
-from stereo_rt.calib.views import View
+from stereo_rt.calib.views import View, find_views
 from stereo_rt.cli.app import main
-from stereo_rt.errors import CalibrationError
+from stereo_rt.errors import CalibrationError, OutputError
 from stereo_rt.sources.rendering.target import TargetEye
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
@@ -259,6 +259,62 @@ def test_a_view_that_does_not_fit_is_named_and_dropped() -> None:
     assert assess(found, views).as_dict()["views"]["rejected"] == ["002", "004"]
 
 
+def folded(corners: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Corners of a homography whose horizon crosses the board: some of them belong behind the camera."""
+    points = BOARD.points_m[:, :2] - BOARD.points_m[:, :2].mean(axis=0)
+    return points * 900 / (1 + points @ (9.0, 3.0))[:, None] + (320, 240)
+
+
+@pytest.mark.parametrize(
+    "garbled",
+    [
+        lambda corners, rng: rng.uniform((0, 0), trials.SIZE, corners.shape),
+        lambda corners, rng: corners + rng.normal(0, 60, corners.shape),
+        folded,
+    ],
+    ids=["random", "noise", "folded"],
+)
+@pytest.mark.parametrize("eyes", [("left",), ("right",), ("left", "right")])
+@pytest.mark.filterwarnings("error")
+def test_garbage_for_corners_is_left_out(
+    garbled: Callable[[np.ndarray, np.random.Generator], np.ndarray], eyes: tuple[str, ...]
+) -> None:
+    _, views = filmed(0, 8)
+    clean = solve(BOARD, [*views[:3], *views[4:]], "pinhole")
+    for eye in eyes:
+        seen = getattr(views[3], eye)
+        bad = replace(seen, corners_px=garbled(seen.corners_px, np.random.default_rng(0)))
+        views[3] = replace(views[3], **{eye: bad})
+    found = solve(BOARD, views, "pinhole")
+    assert list(found.rejected) == ["003"] and "nan" not in found.rejected["003"]
+    np.testing.assert_allclose(found.rig.T_right_left_m, clean.rig.T_right_left_m, atol=1e-5)
+
+
+@pytest.mark.parametrize(("model", "seed", "bad"), [("fisheye", 19, 6), ("pinhole", 31, 8)])
+def test_hardly_anything_but_garbage_is_one_sentence(model: LensModel, seed: int, bad: int) -> None:
+    _, views = filmed(seed, 8)
+    rng = np.random.default_rng(seed)
+    for n in range(bad):
+        eyes = {}
+        for eye in ("left", "right"):
+            found = getattr(views[n], eye)
+            eyes[eye] = replace(found, corners_px=folded(found.corners_px, rng) + rng.normal(0, 30, (54, 2)))
+        views[n] = replace(views[n], **eyes)
+    try:
+        _, verdict = judged(views, model)
+    except CalibrationError as e:
+        assert "\n" not in str(e) and "nan" not in str(e)
+    else:
+        assert verdict.grade == "redo"
+
+
+def test_a_model_that_cannot_follow_a_view_left_out_is_not_chosen() -> None:
+    fine = np.full(8, 0.02)
+    assert _simplest_of_the_good({"pinhole": np.append(fine[1:], np.inf), "fisheye": fine, "rational": fine}) == "fisheye"
+    with pytest.raises(CalibrationError, match="no lens model"):
+        _simplest_of_the_good(dict.fromkeys(MODELS, np.append(fine, np.inf)))
+
+
 def test_views_of_one_eye_and_boards_seen_in_part_serve_too() -> None:
     truth, views = filmed(11)
     views = [replace(v, left=thinned(v.left, slice(0, 30)), right=thinned(v.right, slice(20, 54))) for v in views]
@@ -351,6 +407,21 @@ def test_eyes_exchanged(model: LensModel) -> None:
     _, views = filmed(15, model=model)
     with pytest.raises(CalibrationError, match=r"left and right are exchanged.*folders exchanged"):
         solve(BOARD, [replace(v, left=v.right, right=v.left) for v in views], model)
+
+
+def test_eyes_above_each_other_are_told_so() -> None:
+    rng = np.random.default_rng(15)
+    truth = replace(trials.random_rig(rng, "pinhole"), T=np.array([0.003, -0.12, 0.001]))
+    with pytest.raises(CalibrationError, match=r"above or behind each other.*90 degrees"):
+        judged(trials.film(truth, rng, 10, rendered=False))
+
+
+def test_eyes_that_look_apart_are_told_so() -> None:
+    _, views = filmed(6, 10)
+    found = solve(BOARD, views, "pinhole")
+    apart = replace(found.estimate, R=rotation(np.array([0, 1.4, 0])))
+    with pytest.raises(CalibrationError, match="more than 75 degrees apart"):
+        assess(replace(found, estimate=apart), views)
 
 
 @pytest.mark.parametrize(("known", "grade"), [(True, "redo"), (False, "good")])
@@ -462,6 +533,61 @@ def test_the_command_writes_rig_figures_and_report(pictures: Path, tmp_path: Pat
     assert isinstance(written, StereoRig) and written.verdict == found["verdict"]
     assert written.baseline_m == pytest.approx(float((pictures / "baseline").read_text()), rel=0.01)
     assert found["verdict"] in page.read_text(encoding="utf-8")
+
+
+def solved_once(views: list[View], **stated: float) -> Solved:
+    return Solved(views, *judged(views, **stated))
+
+
+def test_figures_that_are_not_finite_are_null_in_the_json_file(tmp_path: Path) -> None:
+    """A model that cannot follow the views left out has infinity for its error."""
+    _, views = filmed(12, 12)
+    found = solved_once(views)
+    solution = replace(found.quality.solution, heldout_px={"pinhole": 0.2, "rational": np.inf})
+    quality = replace(found.quality, solution=solution, epipolar_px=replace(found.quality.epipolar_px, heldout_mean=np.nan))
+    write(replace(found, quality=quality), tmp_path / "rig.yaml", None, tmp_path / "f.json")
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert figures["heldout_reprojection_px"] == {"pinhole": 0.2, "rational": None}
+    assert figures["epipolar_px"]["heldout_mean"] is None and figures["epipolar_px"]["mean"] > 0
+    assert isinstance(read_calibration(tmp_path / "rig.yaml"), StereoRig)
+
+
+def test_the_rig_is_written_whatever_becomes_of_the_figures(tmp_path: Path) -> None:
+    _, views = filmed(12, 12)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        write(solved_once(views), tmp_path / "rig.yaml", None, tmp_path / "file" / "f.json")
+    assert isinstance(read_calibration(tmp_path / "rig.yaml"), StereoRig)
+
+
+def test_a_redo_does_not_replace_an_earlier_rig(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rig, figures, page = tmp_path / "rig.yaml", tmp_path / "f.json", tmp_path / "r.html"
+    rig.write_bytes(b"an earlier rig")
+    args = (pictures / "left", pictures / "right", "--board", BOARD, "--lens", "pinhole", "--baseline", "0.5")
+    assert run(*args, "-o", rig, "--json", figures, "--report", page) == 3
+    said = capsys.readouterr().err
+    assert f"{rig} exists and was kept" in said and "-o NEW.yaml" in said and said.count("\n") == 1
+    assert rig.read_bytes() == b"an earlier rig"
+    assert json.loads(figures.read_text())["verdict"] == "redo" and "redo" in page.read_text(encoding="utf-8")
+    for _ in range(2):  # the second takes the place of the first
+        assert run(*args, "-o", tmp_path / "other.yaml") == 3
+        assert "refused without --force" in capsys.readouterr().err
+
+
+def test_a_board_that_nobody_stated_is_named(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = (pictures / "left", pictures / "right", "--lens", "pinhole", "-o", tmp_path / "rig.yaml")
+    run(*places)
+    assert "board chessboard:9x6:0.025, assumed: pass --board" in capsys.readouterr().out
+    run(*places, "--board", BOARD)
+    out = capsys.readouterr().out
+    assert f"board {BOARD}\n" in out and "assumed" not in out
+
+
+def test_eyes_of_unlike_sizes_are_refused_before_solving(pictures: Path, tmp_path: Path) -> None:
+    for file in (pictures / "right").iterdir():
+        cv2.imwrite(str(tmp_path / file.name), cv2.resize(cv2.imread(str(file)), (480, 360), interpolation=cv2.INTER_AREA))
+    with pytest.raises(CalibrationError, match=r"left images are 640x480 and the right ones 480x360; .*same mode"):
+        find_views(str(pictures / "left"), str(tmp_path), BOARD)
 
 
 def test_the_command_says_redo_and_writes_no_rig_where_there_is_none(

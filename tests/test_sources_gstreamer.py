@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
+import cv2
+import numpy as np
 import pytest
+from scripted import ScriptedCamera, ScriptedCapture
 from system_python import run_with_system_opencv
 
 from stereo_rt.config import CaptureConfig
@@ -50,6 +54,13 @@ def test_two_pipelines_are_paired() -> None:
 
 
 @pytest.mark.system
+def test_stamps_keep_the_pipeline_s_own_spacing() -> None:
+    seen = play(f"gst://videotestsrc is-live=true ! {CAPS}?layout=sbs", 20)["seen"]
+    steps_ms = np.diff([f["stamp_ns"] / 1e6 for f in seen])
+    assert np.median(np.abs(steps_ms - np.round(steps_ms * 0.03) / 0.03)) < 0.1
+
+
+@pytest.mark.system
 def test_one_pipeline_with_both_eyes_is_split_and_swapped() -> None:
     bars = "videotestsrc is-live=true pattern=smpte ! video/x-raw,width=640,height=240"  # brighter on the left
     run = play(f"gst://{bars}?layout=sbs", 3, swap=True)
@@ -80,6 +91,53 @@ os._exit(0)
     lines = said.splitlines()
     assert len(lines) == 3
     assert all("does not start" in line or "does not open within" in line for line in lines)
+
+
+class Played(ScriptedCapture):
+    """Tells one position after the other; positions is a list of (position in ms, how late our thread is then, in s)."""
+
+    def __init__(self, positions: list[tuple[float, float]]) -> None:
+        super().__init__(ScriptedCamera())
+        self._positions = iter(positions)
+
+    def grab(self) -> bool:
+        self._position_ms, late_s = next(self._positions)
+        time.sleep(late_s)
+        return True
+
+    def get(self, prop: int) -> float:
+        return self._position_ms if prop == cv2.CAP_PROP_POS_MSEC else 0.0
+
+
+def stamps_ms(positions: list[tuple[float, float]], monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, np.ndarray]:
+    """Stamps of the images that such a pipeline delivers, and the times at which they were taken from it."""
+    monkeypatch.setattr(gstreamer.cv2, "VideoCapture", lambda *args: Played(positions))
+    device, stamps, taken = gstreamer._device("videotestsrc", CaptureConfig()), [], []
+    device.open()
+    for _ in positions:
+        assert device.grab()
+        taken.append(time.monotonic_ns() / 1e6)
+        shot = device.retrieve()
+        assert shot is not None and shot.arrived_ns == shot.stamp_ns
+        stamps.append(shot.stamp_ns / 1e6)
+    return np.array(stamps), np.array(taken)
+
+
+def test_images_are_stamped_by_the_pipeline_not_when_our_thread_wakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    stamps, _ = stamps_ms([(1000.0, 0.0), (1200.0, 0.0), (1216.0, 0.1), (1232.0, 0.03)], monkeypatch)
+    assert np.diff(stamps)[1:] == pytest.approx([16.0, 16.0], abs=0.1)
+
+
+@pytest.mark.parametrize("position_ms", [0.0, -1.0, 700.0])
+def test_without_a_position_that_moves_the_arrival_counts(position_ms: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    stamps, taken = stamps_ms([(position_ms, 0.02)] * 4, monkeypatch)
+    assert (np.diff(stamps) >= 20).all() and (stamps <= taken).all()
+
+
+def test_a_position_that_is_the_present_is_no_worse_than_the_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Played, "get", lambda self, prop: time.monotonic() * 1000 - 5)
+    stamps, taken = stamps_ms([(0.0, 0.01 * i) for i in range(4)], monkeypatch)
+    assert (stamps <= taken).all() and (np.diff(stamps) > 0).all()
 
 
 def test_without_gstreamer_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,6 +147,13 @@ def test_a_damaged_file_is_named(suffix: str, share: float) -> None:
         open_source(f"l{suffix},r{suffix}")
 
 
+def test_a_whole_file_may_have_padding_behind_it() -> None:
+    for name in ("l.jpg", "r.jpg"):
+        cv2.imwrite(name, np.full((64, 80), 77, np.uint8))
+        Path(name).write_bytes(Path(name).read_bytes() + bytes(9000))
+    assert len(play(open_source("l.jpg,r.jpg"))) == 1
+
+
 def test_values_that_are_no_picture_are_refused() -> None:
     with pytest.raises(SourceError, match=r"float32 values"):
         open_source(f"{save('l.tif', 0.5, dtype=np.float32)},{save('r.tif', 0.5, dtype=np.float32)}")

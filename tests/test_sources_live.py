@@ -29,10 +29,10 @@ class Rig:
         self.opened: list[LiveSource] = []
         self.now = 0
 
-    def open(self, capture: CaptureConfig = CAPTURE, *, layout: str | None = None) -> LiveSource:
+    def open(self, capture: CaptureConfig = CAPTURE, *, layout: str | None = None, remedy: str = "") -> LiveSource:
         cameras = [self.left] if layout else [self.left, self.right]
         feeds = [
-            Feed(name, lambda c=c: CvDevice(c.connect, lambda: "refused", stamp_ns=taken_ns))
+            Feed(name, lambda c=c: CvDevice(c.connect, lambda: "refused", stamp_ns=taken_ns), remedy)
             for name, c in zip(("left camera", "right camera"), cameras, strict=False)
         ]
         self.opened.append(LiveSource("rig", feeds, capture, layout=layout, silent="check the plugs"))
@@ -145,6 +145,19 @@ def test_a_stalled_camera_is_connected_again(rig: Rig) -> None:
     wait_for(lambda: source.status.state == "stale", "stale")
     wait_for(lambda: rig.right.connections > 2, "connected again and again")
     rig.right.silent = False
+    wait_for(lambda: source.status.state == "ok", "ok again")
+    assert source.status.reopened == 1
+    next_frame(source)
+
+
+def test_a_pipeline_that_stalls_and_still_answers_is_connected_again(rig: Rig) -> None:
+    """OpenCV's GStreamer says True to grab() after its time-out, and then has no image."""
+    source = rig.open(remedy="restart the daemon")
+    next_frame(source)
+    rig.right.empty = True
+    wait_for(lambda: "no image within 1 s; restart the daemon" in source.status.detail, "the reason and the remedy")
+    wait_for(lambda: rig.right.connections > 2, "connected again and again")
+    rig.right.empty = False
     wait_for(lambda: source.status.state == "ok", "ok again")
     assert source.status.reopened == 1
     next_frame(source)

@@ -21,7 +21,7 @@ from stereo_rt.config import CaptureConfig
 from stereo_rt.errors import SourceError, SourceTimeout
 from stereo_rt.frames import StereoFrame
 from stereo_rt.sources import Source, open_source, rtsp
-from stereo_rt.sources.rtsp import ArrivalClock
+from stereo_rt.sources.arrival import ArrivalClock
 
 CAPTURE = CaptureConfig(timeout_s=4.0, reopen_s=0.2, reopen_max_s=0.5, max_skew_ms=40.0)
 
@@ -148,3 +148,17 @@ def test_the_arrival_clock_takes_the_jitter_out(delays_s: list[float], drift: fl
     late_s = np.array(stamps_s) - (1000 + np.arange(len(stamps_s)) * period_s)
     assert (late_s[5:] < 1e-3).all() and (late_s[5:] > -1e-3).all()
     assert (late_s[:5] <= np.array(delays_s[:5]) + 1e-6).all()
+
+
+@pytest.mark.parametrize("step_s", [-30.0, 30.0])
+@pytest.mark.parametrize("length", [1, 60])
+def test_a_wild_stamp_or_a_clock_that_was_set_spoils_few_stamps(step_s: float, length: int) -> None:
+    """A camera's own clock is put right by NTP, or one stamp is nonsense: pairing must go on."""
+    clock, late_s = ArrivalClock(), []
+    for i in range(100):
+        taken_s = 1000 + i / 30
+        stream_s = 7 + i / 30 + (step_s if 20 <= i < 20 + length else 0.0)
+        delay_s = 0.005 if i % 3 else 0.0
+        late_s.append(clock.stamp_ns(round(stream_s * 1e9), round((taken_s + delay_s) * 1e9)) / 1e9 - taken_s)
+    assert max(map(abs, late_s)) <= 0.0051
+    assert max(abs(late) for i, late in enumerate(late_s) if i not in range(20, 24) and i not in range(80, 84)) <= 1e-3

@@ -119,8 +119,12 @@ def small(command: str) -> str:
 
 def test_the_page_names_every_network_teacher_and_method_of_the_studies() -> None:
     said = " ".join(COMMANDS)
+    networks = ("stereo_unet", "mobile_stereonet", "hybrid_attention", "rt_igev", "swin_cross", "mono_unet")
+    stereo = ("raft_stereo", "crestereo", "defom_stereo", "selective_igev", "igev_plusplus", "foundation_stereo")
+    teachers = (*stereo, "depth_anything")
     studied = ("mc_dropout", "test_time_augmentation", "photometric", "forest", "boosting", "neighbours")
-    for name in (*OTHERS, *MONO, *ADAPTERS, *studied):
+    assert {*networks} == {*OTHERS, *MONO} and {*teachers} == {*ADAPTERS}
+    for name in (*networks, *teachers, *studied):
         assert name in said, name
 
 

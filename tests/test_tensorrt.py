@@ -17,7 +17,7 @@ from networks import GRID, network  # noqa: E402
 
 from stereo_rt import matchers  # noqa: E402
 from stereo_rt.config import MatchConfig  # noqa: E402
-from stereo_rt.engine import replay  # noqa: E402
+from stereo_rt.engine import jetson, replay  # noqa: E402
 from stereo_rt.engine.build import ensure  # noqa: E402
 from stereo_rt.engine.cache import Entry  # noqa: E402
 from stereo_rt.engine.cuda import device_index  # noqa: E402
@@ -108,6 +108,54 @@ def test_without_tensorrt_it_is_one_sentence(file: Path, ada: None, monkeypatch:
     monkeypatch.setattr(tensorrt, "available", lambda: ())
     with pytest.raises(MissingExtra, match=r"pip install 'stereo_rt\[tensorrt\]'"):
         create_matcher(asked(file))
+
+
+def test_on_a_jetson_tensorrt_is_the_systems(
+    file: Path, ada: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(jetson, "is_jetson", lambda root=None: True)
+    monkeypatch.setattr(tensorrt, "available", lambda: ())
+    monkeypatch.setattr("stereo_rt.engine.flavour.available", lambda: ())
+    with pytest.raises(ModelError, match=r"the tensorrt backend needs .* --system-site-packages") as e:
+        create_matcher(asked(file))
+    with caplog.at_level(logging.INFO, matchers.__name__):
+        create_matcher(asked(file, backend="auto")).close()
+    assert "--system-site-packages" in caplog.text and "stereo_rt[" not in caplog.text + str(e.value)
+
+
+class Loaded:
+    """An engine that gives no numbers."""
+
+    def __init__(self, entry: Entry, device: int = 0) -> None:
+        self.entry, size = entry, (GRID[1], GRID[0])
+        self.images = [np.empty((*size, 3), np.uint8) for _ in range(2)]
+        self.maps = [np.full(size, value, np.float32) for value in (np.nan, 0)]
+
+    def upload_left(self) -> None:
+        pass
+
+    infer = close = upload_left
+
+
+def test_an_engine_that_somebody_chose_is_the_one_that_runs(file: Path, ada: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = built(file, "8.9")
+    monkeypatch.setattr(tensorrt, "usable_engine", lambda model, gpu: pytest.fail("looked for another"))
+    monkeypatch.setattr(tensorrt, "LoadedEngine", Loaded)
+    matcher = tensorrt.TensorRTMatcher(asked(file), trained=False, entry=ours)
+    assert matcher.engine_key == ours.sidecar.key.digest
+
+
+def test_the_warning_of_no_numbers_names_a_command_that_works(
+    file: Path, ada: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    built(file, "8.9")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(tensorrt, "find_gpu", lambda index=0: Gpu(ADA.name, ADA.compute_capability, index))
+    monkeypatch.setattr(tensorrt, "LoadedEngine", Loaded)
+    image = np.zeros((GRID[1], GRID[0], 3), np.uint8)
+    tensorrt.TensorRTMatcher(asked(file, device="cuda:1"), trained=False)(image, image)
+    command = f"CUDA_VISIBLE_DEVICES=1 stereo-rt build {file} --flavour tensorrt_rtx --precision fp32"
+    assert f"({command} makes" in caplog.messages[-1]
 
 
 @no_gpu

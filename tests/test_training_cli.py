@@ -18,7 +18,7 @@ from training_kit import one_thread, write_pairs  # noqa: E402, F401
 from stereo_rt.cli import app as cli  # noqa: E402
 from stereo_rt.engine.export import export_onnx  # noqa: E402
 from stereo_rt.engine.origin import open_origin  # noqa: E402
-from stereo_rt.errors import StereoError  # noqa: E402
+from stereo_rt.errors import ConfigError, StereoError  # noqa: E402
 from stereo_rt.evaluation.datasets import find_scenes  # noqa: E402
 from stereo_rt.evaluation.report import evaluate  # noqa: E402
 from stereo_rt.matchers.torch import NetMatcher  # noqa: E402
@@ -80,6 +80,12 @@ def test_one_command_makes_it_of_drawn_scenes(tmp_path: Path, monkeypatch: pytes
     assert (tmp_path / "sheet.png").stat().st_size > 10_000 and not (tmp_path / "run").exists()
     train(*SMALL, *few, "--out", str(tmp_path / "run"))
     assert checkpoint.load(tmp_path / "run" / checkpoint.CHECKPOINT)[1]["step"] == 2
+
+
+def test_a_preview_shows_no_size_that_training_refuses(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="crops of 16x16 do not fit student_n"):
+        train(*SMALL, "--set", "size=16x16", "--preview", str(tmp_path / "sheet.png"))
+    assert not (tmp_path / "sheet.png").exists()
 
 
 def test_a_run_may_begin_with_another(pairs: Path, tmp_path: Path) -> None:

@@ -228,6 +228,36 @@ def test_images_that_do_not_belong_together_are_one_sentence(tmp_path: Path) -> 
         open_dataset(tmp_path)[0].load()
 
 
+@pytest.mark.parametrize(
+    ("layout", "file"),
+    [
+        ("sceneflow", "Driving/disparity/15mm_focallength/fast/right/0006.pfm"),
+        ("instereo2k", "test/000040/right_disp.png"),
+        ("kitti", "data_scene_flow/training/disp_noc_0/000000_10.png"),
+        ("middlebury", "2014/Pipes-perfect/disp1.pfm"),
+        ("eth3d", "two_view_training_gt/terrace_1s/mask0nocc.png"),
+        ("ours", "indoor/a/nocc.png"),
+    ],
+)
+def test_maps_of_another_size_are_one_sentence(layout: str, file: str, tmp_path: Path) -> None:
+    TREES[layout](tmp_path)
+    small = np.ones((40, 50), np.uint8)
+    if file.endswith(".pfm"):
+        write_pfm(tmp_path / file, small.astype(np.float32))
+    else:
+        png(tmp_path / file, small)
+    with pytest.raises(SourceError, match=r"differ in size \(96x64 and 50x40\); get this scene again"):
+        for item in open_dataset(tmp_path):
+            item.load()
+
+
+def test_the_scenes_of_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    eth3d(tmp_path)
+    monkeypatch.chdir(tmp_path / "two_view_training")
+    (found,) = open_dataset("eth3d:.")
+    assert found.name == "terrace_1s" and found.load().occluded is not None
+
+
 def test_a_size_that_does_not_tell_its_scale_is_one_sentence(tmp_path: Path) -> None:
     for name in ("view1", "view5", "disp1"):
         png(tmp_path / f"Aloe/{name}.png", np.zeros((200, 300), np.uint8))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from training_kit import TinyNet, TinyStream, one_thread  # noqa: E402, F401
 
 from stereo_rt.errors import ConfigError, ModelError, OutputError, StereoError  # noqa: E402
 from stereo_rt.training import checkpoint  # noqa: E402
+from stereo_rt.training import folder as folders  # noqa: E402
 from stereo_rt.training.batch import Batch, Stream  # noqa: E402
 from stereo_rt.training.folder import RunFolder  # noqa: E402
 from stereo_rt.training.parallel import Crew  # noqa: E402
@@ -247,6 +249,28 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
         begin(tmp_path / "run", resume=True)
 
 
+@pytest.mark.parametrize("file", [checkpoint.CHECKPOINT, checkpoint.AVERAGE, checkpoint.STATE])
+def test_a_disk_that_fills_up_at_the_last_save_is_made_good_later(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    def full(path: Path, *rest: object) -> None:
+        if path.name == file and begun.step == RECIPE.steps:
+            raise OutputError("the disk is full")
+        (save if len(rest) == 2 else write_bytes)(path, *rest)
+
+    save, write_bytes = checkpoint.save, folders.write_bytes
+    monkeypatch.setattr(checkpoint, "save", full)
+    monkeypatch.setattr(folders, "write_bytes", full)
+    begun = begin(tmp_path)
+    with pytest.raises(OutputError, match="the disk is full"):
+        begun.run()
+    monkeypatch.undo()
+    assert begin(tmp_path, resume=True).run() is Ended.DONE
+    assert same(everything(tmp_path), everything(whole))
+    assert checkpoint.load(tmp_path / checkpoint.AVERAGE)[1]["step"] == RECIPE.steps
+    assert json.loads((tmp_path / checkpoint.STATE).read_text())["step"] == RECIPE.steps
+
+
 def test_a_full_disk_is_one_sentence_and_costs_no_checkpoint(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     folder = tmp_path / "run"
@@ -256,7 +280,7 @@ def test_a_full_disk_is_one_sentence_and_costs_no_checkpoint(tmp_path: Path) -> 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
-        with pytest.raises(OutputError, match=r"checkpoint.safetensors: cannot be written .*; free some space"):
+        with pytest.raises(OutputError, match=r"ema.safetensors: cannot be written .*; free some space"):
             trainer.run()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

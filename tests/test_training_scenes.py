@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 
 from stereo_rt.errors import ConfigError  # noqa: E402
 from stereo_rt.training import preview  # noqa: E402
-from stereo_rt.training.crops import Crop, Zoom, cut, draw_crop  # noqa: E402
+from stereo_rt.training.crops import Crop, Zoom, cut, draw_crop, draw_enlarged  # noqa: E402
 from stereo_rt.training.scenes import stream as streams  # noqa: E402
 from stereo_rt.training.scenes.layout import Layout, covered, sample_layout  # noqa: E402
 from stereo_rt.training.scenes.materials import LEAST_CONTRAST, LEAST_DEVIATION, MOST_CONTRAST  # noqa: E402
@@ -140,7 +140,7 @@ def test_large_surfaces_have_contrast(textures: Textures) -> None:
         large = covered(scene.things, scene.view) > 0.5
         contrast = scene.materials.contrast[large]
         assert (contrast >= LEAST_CONTRAST).all()
-        texture = deviation[scene.materials.texture[large]] * scene.materials.tint[large].mean(1)
+        texture = deviation[scene.materials.texture[large]] * scene.materials.tint[large].mean(1, keepdims=True)
         least = np.minimum(LEAST_DEVIATION, MOST_CONTRAST * texture)
         assert (contrast * texture > 0.85 * least).all()  # the tint varies a little within a group
         checked += large.sum()
@@ -339,6 +339,30 @@ def test_what_a_batch_is(few_textures: None) -> None:
     assert batch.occluded[torch.arange(64) - batch.disparity_px < -0.5].all()
 
 
+@pytest.mark.parametrize("enlarged", [0.0, 1.0])
+@pytest.mark.parametrize("eye", [0, 1])
+def test_the_truth_goes_with_all_that_is_done_to_a_pair(
+    few_textures: None, monkeypatch: pytest.MonkeyPatch, enlarged: float, eye: int
+) -> None:
+    monkeypatch.setattr(streams, "sense", lambda left, right, chance: (left, right))
+    monkeypatch.setattr(streams, "sample_layout", lambda *asked: matt(sample_layout(*asked)))
+    monkeypatch.setattr(streams.torch, "randint", lambda high, *rest, **more: torch.tensor(eye if high == 2 else 0))
+    stream = SceneStream(**SMALL | {"size": (192, 128), "max_disparity_px": 96}, seed=4, zoom=Zoom(enlarged=enlarged))
+    exact, shifted = [], []
+    for step in range(4):
+        batch = stream.batch(step)
+        y, x = np.mgrid[:128, :192].astype(np.float32)
+        for left, right, known, hidden in zip(batch.left, batch.right, batch.disparity_px, batch.occluded, strict=True):
+            left, right = (image.permute(1, 2, 0).numpy() for image in (left, right))
+            there = (x - known.numpy())[..., None] + np.array([0, 1.5], np.float32)
+            seen = ~hidden.numpy() & np.isfinite(known.numpy()) & (there.min(2) > 1) & (there.max(2) < 190)
+            for found, place in zip((exact, shifted), there.transpose(2, 0, 1), strict=True):
+                warped = cv2.remap(right, np.ascontiguousarray(place), y, cv2.INTER_LINEAR)
+                found.extend(np.abs(warped - left).mean(2)[seen])
+    assert len(exact) > 20_000
+    assert np.mean(exact) < 0.5 * np.mean(shifted)
+
+
 def test_seeds_and_steps_differ(few_textures: None) -> None:
     stream = SceneStream(**SMALL, seed=1)
     first, second, other = stream.batch(0), stream.batch(1), SceneStream(**SMALL, seed=2).batch(0)
@@ -383,6 +407,16 @@ def test_the_zoom_bounds_what_crops_are_resized_by() -> None:
     widths = [draw_crop(chance, (2000, 1000), (200, 100), Zoom(1.0, 2.0, unscaled=0.5)).width for _ in range(200)]
     assert 0.35 < np.mean([width == 200 for width in widths]) < 0.65
     assert 100 <= min(widths) < 110 and max(widths) == 200
+
+
+def test_a_share_is_enlarged_as_a_finer_grid_does() -> None:
+    chance = torch.Generator().manual_seed(3)
+    windows = [draw_enlarged(chance, (200, 100), 0.4) for _ in range(300)]
+    drawn = [w for w in windows if w is not None]
+    assert 0.3 < len(drawn) / len(windows) < 0.5
+    assert min(w.width for w in drawn) < 110 and max(w.width for w in drawn) > 190
+    assert all(100 <= w.width <= 200 and abs(w.width - 2 * w.height) <= 1 for w in drawn)
+    assert all(0 <= w.x <= 200 - w.width and 0 <= w.y <= 100 - w.height for w in drawn)
 
 
 @settings(max_examples=30, derandomize=True)

@@ -25,6 +25,8 @@ from stereo_rt.sinks.files import read_confidence, read_depth_mm, read_pfm
 from stereo_rt.sinks.recorder import Recorder, side_by_side
 from stereo_rt.sinks.web import WebServer
 from stereo_rt.sources import open_source
+from stereo_rt.sources.base import SourceStatus
+from stereo_rt.status import Status
 from stereo_rt.viewer import KEYS, Viewer, remasked
 
 RIG = RectifiedRig(64, 48, fx_px=60, cx_px=31.5, cy_px=23.5, baseline_m=0.1)
@@ -40,6 +42,9 @@ class Still:
 
     def step(self) -> None:
         self.steps += 1
+
+    def status(self) -> Status:
+        return Status("ok", "", 1, 20.0, 5.0, 6.0, 0, {}, {}, 0.0, SourceStatus("ok"), (), "still")
 
 
 def still_viewer(folder: Path, config: PostConfig | None = None) -> Viewer:
@@ -126,7 +131,14 @@ def test_every_key_does_what_its_help_says(tmp_path: Path) -> None:
         press("down")
     assert viewer.loop.post_config.min_confidence == 0
     press("]")
-    assert viewer.view.range_m == (0.5, 12.5)
+    assert viewer.loop.post_config.range_m == (0, np.inf), "farther than everything is nowhere"
+    press("[")
+    assert viewer.loop.post_config.range_m == (0, 8), "less far than the colours span"
+    press("]")
+    assert viewer.loop.post_config.range_m == viewer.view.range_m == (0, 10)
+    for _ in range(30):
+        press("]")
+    assert viewer.loop.post_config.range_m == (0, np.inf) and "no limit" in viewer.message
     for _ in range(30):
         press("[")
     assert viewer.view.range_m[1] > viewer.view.range_m[0]
@@ -141,6 +153,20 @@ def test_every_key_does_what_its_help_says(tmp_path: Path) -> None:
     assert not viewer.recording and "no frame came" in viewer.message
     press("p")
     assert viewer.message.startswith("saved stereo-") and len(list(tmp_path.glob("*.p*"))) == 5
+
+
+@pytest.mark.parametrize(
+    ("kept", "nearer"), [((0.0, 6.0), (0.0, 4.8)), ((6.0, 80.0), (6.0, 64.0)), ((2.0, np.inf), (2.0, 8.0))]
+)
+def test_the_range_that_is_kept_is_the_one_that_is_changed(
+    tmp_path: Path, kept: tuple[float, float], nearer: tuple[float, float]
+) -> None:
+    """Not the one that the colours span, which differs as long as an end of --range is open."""
+    viewer = still_viewer(tmp_path)
+    viewer.loop.post_config = viewer.loop.post_config.model_copy(update={"range_m": kept})
+    viewer.change_range(0.8)
+    assert viewer.loop.post_config.range_m == nearer
+    assert viewer.message == f"range {nearer[0]:g} to {nearer[1]:g} m"
 
 
 def test_a_snapshot_holds_the_frame(tmp_path: Path) -> None:
@@ -260,6 +286,42 @@ def test_a_recording_that_breaks_is_told_and_the_loop_goes_on(tmp_path: Path) ->
         recorder.close()
 
 
+def test_a_viewer_tells_how_its_recording_goes_and_that_it_broke(tmp_path: Path) -> None:
+    viewer = still_viewer(tmp_path)
+    recorder, (frame,) = viewer.recorder, pairs(1)
+    assert viewer.notes == [] and viewer.status().warnings == ()
+    recorder.start(tmp_path / "a.mkv")
+    viewer.note("confidence >= 0.5")
+    recorder.write(frame)
+    words = f"recording to {tmp_path / 'a.mkv'}, 1 pairs"
+    wait_for(lambda: viewer.notes == [words, "confidence >= 0.5"], "the count, beside the message")
+    recorder.stop()
+    assert viewer.notes == ["confidence >= 0.5"]
+    (tmp_path / "gone").mkdir()
+    recorder.start(tmp_path / "gone" / "b.mkv")
+    (tmp_path / "gone").rmdir()
+    (tmp_path / "gone").write_text("now a file")
+    recorder.write(frame)
+    wait_for(lambda: len(viewer.status().warnings) == 1, "the warning, also before the next pair")
+    assert "b.mkv" in viewer.status().warnings[0] and "cannot be written" in viewer.status().warnings[0]
+    with pytest.raises(OutputError):
+        recorder.stop()
+    recorder.start(tmp_path / "c.mkv")
+    assert viewer.status().warnings == (), "of the newest recording"
+    recorder.stop()
+
+
+def test_two_recordings_of_one_second_have_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stereo_rt.viewer.time.strftime", lambda form: "stereo-noon")
+    viewer, (frame,) = still_viewer(tmp_path), pairs(1)
+    for _ in range(3):
+        viewer.toggle_record()
+        viewer.recorder.write(frame)
+        viewer.toggle_record()
+        assert "1 pairs" in viewer.message
+    assert sorted(p.name for p in tmp_path.glob("*.mkv")) == ["stereo-noon-2.mkv", "stereo-noon-3.mkv", "stereo-noon.mkv"]
+
+
 def test_a_recording_that_breaks_says_so_when_its_file_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever hears that it broke may end the program, and with it the thread that finishes the file."""
     closing, go_on, path = threading.Event(), threading.Event(), tmp_path / "full.mkv"
@@ -290,6 +352,7 @@ def test_a_recording_that_breaks_says_so_when_its_file_has_its_name(tmp_path: Pa
 
     wait_for(given_up, "the recorder noticed")
     assert path.read_bytes() == b"what fitted"
+    assert "recording stopped after 0 pairs" in str(recorder.error)
     with pytest.raises(OutputError, match="recording stopped after 0 pairs"):
         recorder.close()
 

@@ -19,13 +19,16 @@ from scripted import alive, wait_for
 from viewing import CAMERA, live_viewer, pause, put_back, shown
 
 from stereo_rt import hud, render
+from stereo_rt.cli.app import main
+from stereo_rt.config import Config, ViewConfig
 from stereo_rt.errors import OutputError, UsageError
 from stereo_rt.pipeline import Pipeline
+from stereo_rt.sinks.recorder import Recorder
 from stereo_rt.viewer import Viewer
 
 httpx = pytest.importorskip("httpx")
 pytest.importorskip("uvicorn")
-from stereo_rt.sinks.web import WebServer, plain  # noqa: E402
+from stereo_rt.sinks.web import WebServer, encode, plain  # noqa: E402
 
 TOKEN = "a-secret-word"
 
@@ -80,7 +83,7 @@ def take_part(body: bytes) -> tuple[bytes, bytes] | None:
     return (rest[:length], rest[length:]) if len(rest) >= length + 10 else None
 
 
-@pytest.mark.parametrize("path", ["/", "/page.js", "/style.css"])
+@pytest.mark.parametrize("path", ["/", "/page.js", "/keys.js", "/style.css"])
 def test_the_page_comes_with_everything_it_needs(http: httpx.Client, path: str) -> None:
     reply = http.get(path)
     assert reply.status_code == 200
@@ -107,6 +110,22 @@ def test_one_pane_alone(http: httpx.Client, running: tuple[Viewer, Pipeline], pa
 def test_a_wrong_pane_is_a_sentence(http: httpx.Client) -> None:
     reply = http.get("/stream.mjpg?pane=nose")
     assert (reply.status_code, reply.text) == (400, "pane is one of all, left, disparity, depth, confidence")
+
+
+def test_a_picture_that_cannot_be_drawn_is_missing_and_the_stream_goes_on(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures = iter((ValueError("no such colour"), ValueError("no such colour")))
+
+    def sometimes(viewer: Viewer, pane: str) -> bytes | None:
+        for failure in failures:
+            raise failure
+        return encode(viewer, pane)
+
+    monkeypatch.setattr("stereo_rt.sinks.web.encode", sometimes)
+    assert len(list(pictures(http, 2))) == 2
+    said = [record.getMessage() for record in caplog.records if "no such colour" in record.getMessage()]
+    assert said == ["the picture 'all' cannot be drawn (ValueError: no such colour)"], "told once, not with every frame"
 
 
 def test_status_tells_what_the_loop_tells(http: httpx.Client, running: tuple[Viewer, Pipeline]) -> None:
@@ -183,6 +202,25 @@ def test_control_reaches_the_loop(http: httpx.Client, running: tuple[Viewer, Pip
     assert not viewer.recording and list(viewer.folder.glob("*.mkv")) and list(viewer.folder.glob("*.pfm"))
 
 
+def test_the_range_on_the_page_is_the_one_that_is_kept(http: httpx.Client, running: tuple[Viewer, Pipeline]) -> None:
+    pipeline = running[1]
+    for kept, told in (((0.0, np.inf), [0, None]), ((0.0, 6.0), [0, 6]), ((6.0, 80.0), [6, 80])):
+        pipeline.post_config = pipeline.post_config.model_copy(update={"range_m": kept})
+        assert http.get("/status.json").json()["controls"]["range_m"] == told
+    assert http.post("/control", json={"range_m": "2:"}).json()["controls"]["range_m"] == [2, None]
+
+
+def test_a_recording_that_broke_is_a_warning(
+    http: httpx.Client, running: tuple[Viewer, Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = OutputError("a.mkv: recording stopped after 7 pairs (no space left on device); free some space")
+    monkeypatch.setattr(Recorder, "error", broken, raising=False)
+    running[0].note("a message")
+    status = http.get("/status.json").json()
+    assert status["warnings"][-1:] == [str(broken)]
+    assert status["notes"] == ["a message"]
+
+
 @pytest.mark.parametrize(
     ("body", "code", "said"),
     [
@@ -252,6 +290,19 @@ def test_a_token_is_asked_of_every_request(running: tuple[Viewer, Pipeline]) -> 
 def test_an_open_address_needs_a_proper_token(running: tuple[Viewer, Pipeline], host: str, token: str | None) -> None:
     with pytest.raises(UsageError, match="token"):
         WebServer(running[0], host, 0, token)
+
+
+def test_the_demo_takes_the_token_that_an_open_address_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[ViewConfig] = []
+
+    def run_demo(cfg: Config, *args: object, **options: object) -> None:
+        asked.append(cfg.view)
+        raise OutputError("seen")
+
+    monkeypatch.setattr("stereo_rt.demo.run_demo", run_demo)
+    with pytest.raises(SystemExit):
+        main(["demo", "--web", "0.0.0.0:8000", "--token", TOKEN])
+    assert [(view.web, view.token) for view in asked] == [("0.0.0.0:8000", TOKEN)]
 
 
 def test_a_port_that_is_taken_is_a_sentence_or_the_next_one(running: tuple[Viewer, Pipeline], server: WebServer) -> None:

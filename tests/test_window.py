@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,10 +18,14 @@ from scripted import alive, wait_for
 from viewing import CAMERA, live_viewer, pause, put_back, shown
 
 from stereo_rt import render
+from stereo_rt.errors import OutputError
 from stereo_rt.pipeline import Pipeline
+from stereo_rt.sinks.recorder import Recorder
+from stereo_rt.versions import Versioned
 from stereo_rt.viewer import Viewer
 
 pygame = pytest.importorskip("pygame")
+from stereo_rt.sinks.picture_window import PictureWindow  # noqa: E402
 from stereo_rt.sinks.window import Window  # noqa: E402
 
 TOOLS = ("Xvfb", "xdotool", "import")
@@ -110,6 +115,28 @@ def test_keys_reach_the_viewer_and_the_window(window: Window, running: tuple[Vie
     assert not window._handle_events()
 
 
+def test_a_key_that_is_held_steps_on_but_toggles_once(window: Window, running: tuple[Viewer, Pipeline]) -> None:
+    viewer, pipeline = running
+    colormap, threshold = viewer.view.colormap, pipeline.post_config.min_confidence
+    for _ in range(4):  # as SDL repeats them: no KEYUP between
+        press(pygame.K_c, "c")
+        press(pygame.K_DOWN)
+    assert window._handle_events()
+    assert viewer.view.colormap == render.COLORMAPS[render.COLORMAPS.index(colormap) + 1]
+    assert pipeline.post_config.min_confidence == pytest.approx(threshold - 4 * 0.05)
+    pygame.event.post(pygame.event.Event(pygame.KEYUP, key=pygame.K_c))
+    press(pygame.K_c, "c")
+    assert window._handle_events()
+    assert viewer.view.colormap == render.COLORMAPS[render.COLORMAPS.index(colormap) + 2]
+
+
+def test_a_recording_that_broke_is_among_the_warnings(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = OutputError("a.mkv: recording stopped after 7 pairs (no space left on device); free some space")
+    before = window._lines()
+    monkeypatch.setattr(Recorder, "error", broken, raising=False)
+    assert [text for text, _ in window._lines()][len(before) :] == [str(broken)]
+
+
 @pytest.mark.parametrize("leave", ["close", "escape", "end"])
 def test_the_window_leaves_when_asked(running: tuple[Viewer, Pipeline], monkeypatch: pytest.MonkeyPatch, leave: str) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
@@ -128,6 +155,65 @@ def test_the_window_leaves_when_asked(running: tuple[Viewer, Pipeline], monkeypa
     window.run(until=ended)
     assert draws == 3
     assert not pygame.display.get_init()
+
+
+def test_the_composite_is_drawn_anew_only_when_it_changes(
+    window: Window, running: tuple[Viewer, Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer, pipeline = running
+    pause(viewer, pipeline)
+    made: list[object] = []
+    panes = render.panes
+    monkeypatch.setattr(render, "panes", lambda *about: made.append(about) or panes(*about))
+    first = drawn(window)
+    viewer.note("only the words below change")
+    drawn(window)
+    assert len(made) == 1
+    height = window._layout.size[1]  # type: ignore[union-attr]
+    np.testing.assert_array_equal(drawn(window)[:height], first[:height])
+
+    def renews() -> bool:
+        before = len(made)
+        again = drawn(window)
+        return len(made) == before + 1 and again.std() > 20
+
+    viewer.next_colormap()
+    assert renews(), "other colours"
+    viewer.change_threshold(0.05)
+    assert renews(), "another mask"
+    press(pygame.K_2, "2")
+    window._handle_events()
+    assert renews(), "other panes"
+    pygame.display.set_mode((700, 500), pygame.RESIZABLE)
+    assert renews(), "another size"
+    viewer.write(replace(shown(viewer)))
+    assert renews(), "another result"
+    assert not renews()
+
+
+def test_the_picture_of_a_capture_is_drawn_anew_only_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    changes, made = Versioned(), []
+    picture = np.full((30, 60, 3), 200, np.uint8)
+    window = PictureWindow(changes, lambda: made.append(1) or picture, {}, "title")
+    now_s = 100.0
+    monkeypatch.setattr("stereo_rt.sinks.picture_window.monotonic", lambda: now_s, raising=False)
+    try:
+        for _ in range(3):
+            window.draw()
+        assert len(made) == 1
+        assert pygame.surfarray.array3d(pygame.display.get_surface()).mean() > 100, "it is still shown"
+        changes.touch()
+        window.draw()
+        assert len(made) == 2
+        pygame.display.set_mode((300, 200), pygame.RESIZABLE)
+        window.draw()
+        assert len(made) == 3
+        now_s += 1
+        window.draw()
+        assert len(made) == 4, "a message in it may have had its time"
+    finally:
+        pygame.quit()
 
 
 def test_resizing_refits_the_panes(window: Window) -> None:

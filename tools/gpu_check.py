@@ -61,20 +61,21 @@ def main() -> None:
     say(f"{flavour or 'no TensorRT'} on {gpu or 'a machine without GPU: engines are built ahead of time, and none is run'}")
     shipped = shipped_models()
     networks = arguments.networks or [name for name in originals() if "precision" not in shipped[name]]
-    with Sampler(find_probes()) as sampler:
-        found = [check(name, flavour, gpu, arguments.frames) for name in networks]
-    report = {
-        "machine": machine(),
-        "flavour": str(flavour),
-        "made_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "frames": arguments.frames,
-        "networks": found,
-        "telemetry": sampler.summary(),
-    }
     slug = re.sub(r"\W+", "-", f"{gpu.name if gpu else 'no gpu'} {flavour}").strip("-").lower()
-    file = arguments.output / f"{slug}.json"
-    write_bytes(file, (json.dumps(report, indent=1) + "\n").encode())
-    say(f"written: {file}")
+    file, found = arguments.output / f"{slug}.json", []
+    with Sampler(find_probes()) as sampler:
+        for name in networks:
+            found.append(check(name, flavour, gpu, arguments.frames))
+            report = {
+                "machine": machine(),
+                "flavour": str(flavour),
+                "made_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "frames": arguments.frames,
+                "networks": found,
+                "telemetry": sampler.summary(),
+            }
+            write_bytes(file, (json.dumps(report, indent=1) + "\n").encode())
+            say(f"written: {file}")
 
 
 def parse() -> argparse.Namespace:
@@ -89,17 +90,25 @@ def parse() -> argparse.Namespace:
 def check(name: str, flavour: Flavour | None, gpu: Gpu | None, frames: int) -> dict[str, Any]:
     """One network, as far as this machine goes; a part that fails is said in the report and does not end it."""
     found: dict[str, Any] = {"network": Path(name).stem, "trained": not name.endswith("_random.onnx")}
-    bench = Bench(name, frames) if gpu else None
+    try:
+        bench = Bench(name, frames) if gpu else None
+    except Exception as e:
+        say(f"{found['network']}: {failure(e)}")
+        return found | {"failed": failure(e)}
     parts = {"engine": partial(engine, name, flavour, gpu, found["trained"], bench) if flavour else None}
     for key, half in (("torch_fp32", False), ("torch_fp16_autocast", True)):
         parts[key] = partial(torch_twin, name, half, bench) if bench else None
     for key, part in parts.items():
         try:
             found[key] = part() if part else None
-        except (ImportError, StereoError) as e:
-            found[key] = {"failed": str(e)}
+        except Exception as e:  # memory that is full, cuDNN, the driver: the other parts may still tell something
+            found[key] = {"failed": failure(e)}
         say(f"{found['network']}, {key}: {json.dumps(found[key])}")
     return found
+
+
+def failure(error: Exception) -> str:
+    return str(error) if isinstance(error, StereoError) else f"{type(error).__name__}: {error}"
 
 
 def engine(name: str, flavour: Flavour, gpu: Gpu | None, trained: bool, bench: Bench | None) -> dict[str, Any]:
@@ -124,7 +133,7 @@ def engine(name: str, flavour: Flavour, gpu: Gpu | None, trained: bool, bench: B
     for key, cuda_graph in (("cuda_graph", True), ("no_cuda_graph", False)):
         with closing(LoadedEngine(entry, cuda_graph=cuda_graph)) as loaded:
             found[f"network_ms_{key}"] = bench.network_ms(loaded)
-    return found | bench.matcher(partial(TensorRTMatcher, bench.match("tensorrt", "auto"), trained=trained))
+    return found | bench.matcher(partial(TensorRTMatcher, bench.match("tensorrt", "auto"), trained=trained, entry=entry))
 
 
 def torch_twin(name: str, half: bool, bench: Bench) -> dict[str, Any]:

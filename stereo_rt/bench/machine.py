@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..engine.gpu import find_gpu
+from ..engine.cuda import device_index
+from ..engine.gpu import Gpu, find_gpu
+from ..errors import ModelError
 from ..telemetry import versions
 
 PACKAGES = {
@@ -24,8 +26,8 @@ PACKAGES = {
 }
 
 
-def machine() -> dict[str, Any]:
-    """Plain values; what is not installed is left out. gpu: None where there is none."""
+def machine(device: str = "auto") -> dict[str, Any]:
+    """Plain values; what is not installed is left out. gpu: the one of match.device, or the first; None where it is absent."""
     import cv2
     import numpy as np
 
@@ -34,7 +36,7 @@ def machine() -> dict[str, Any]:
         if version := next((v for d in distributions if (v := _version(d))), None):
             found[name] = version
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    gpu = find_gpu()
+    gpu = _gpu(device)
     where = {"system": platform.platform(), "cpu": _cpu(), "cores": cores, "gpu": str(gpu) if gpu else None}
     return {**where, "stereo_rt": __version__, **found, **versions()}
 
@@ -48,6 +50,13 @@ def peak_memory_mb() -> float:
 def load() -> float | None:
     """Processes that wanted to run, on average over the last minute."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def _gpu(device: str) -> Gpu | None:
+    try:
+        return find_gpu(device_index(device))
+    except ModelError:  # no name of CUDA's
+        return find_gpu()
 
 
 def _version(distribution: str) -> str | None:

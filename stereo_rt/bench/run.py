@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..config import Config
+from ..config import Config, changed
 from ..errors import SourceError
 from ..frames import StereoFrame
 from ..matchers import create_matcher
@@ -21,6 +21,7 @@ from ..plan import Plan
 from ..session import find_calibration, make_plan
 from ..sources import open_source
 from ..sources.memory import MemorySource
+from ..sources.rtsp import without_password
 from ..telemetry import Sampler, find_probes
 from .accuracy import Truth, accuracy_at_cuts, scene_in, truth_of
 from .loop import LoopRun, loop_figures, run_loop
@@ -75,10 +76,10 @@ def run_bench(
     """Measure cfg's matcher, and beside it each backend of `against`, on the same frames held in memory.
 
     uri: a source, or a scene's folder. engine_only: nothing but the networks. live: nothing but the loop on the source as it
-    comes, a camera at its own rate. Raises SourceError, CalibrationError, ModelError, MissingExtra, UsageError.
+    comes, a camera at its own rate. Raises SourceError, CalibrationError, ModelError, MissingExtra, UsageError; FlagError
+    for an unknown backend.
     """
-    matches = [cfg.match, *(cfg.match.model_copy(update={"backend": backend}) for backend in against)]
-    candidates = [_Candidate(cfg.model_copy(update={"match": match})) for match in matches]
+    candidates = [_Candidate(cfg), *(_Candidate(changed(cfg, "match", backend=backend)) for backend in against)]
     runs: list[MatcherBench]
     reference = [reference_ms()]
     around, size, cost = load(), (0, 0), None
@@ -88,7 +89,7 @@ def run_bench(
         elif live:
             runs = []  # one after the other: a camera cannot serve two at once
             for candidate in candidates:
-                progress(f"{candidate.title}: the loop on {uri}")
+                progress(f"{candidate.title}: the loop on {without_password(uri)}")
                 size, figures_of_one = _on_source(uri, candidate, frames)
                 runs.append(figures_of_one)
         else:
@@ -103,8 +104,8 @@ def run_bench(
             runs = [_figures(c, rate_hz, _accuracy(c, held)) for c in candidates]
         reference.append(reference_ms())
     return BenchReport(
-        machine=machine(),
-        source=uri,
+        machine=machine(cfg.match.device),
+        source=without_password(uri),
         frame_size=size,
         runs=tuple(runs),
         peak_memory_mb=peak_memory_mb(),
@@ -128,7 +129,7 @@ def hold(uri: str, cfg: Config) -> Held:
     finally:
         source.close()
     if not held:
-        raise SourceError(f"{uri}: ended before its first frame; look at it with: stereo-rt info")
+        raise SourceError(f"{without_password(uri)}: ended before its first frame; look at it with: stereo-rt info")
 
     def plan(spec: MatcherSpec) -> Plan:
         return make_plan(calibration, cfg.calib, held[0].size, spec, offline=False)
@@ -211,7 +212,7 @@ def _on_source(uri: str, c: _Candidate, frames: int) -> tuple[tuple[int, int], M
 
     run = run_loop(source, make_matcher, plan, c.cfg, frames)
     if len(run.intervals_ms) < 2:
-        raise SourceError(f"{uri}: gave too few frames to measure; take a longer recording, or a camera")
+        raise SourceError(f"{without_password(uri)}: gave too few frames to measure; take a longer recording, or a camera")
     live = loop_figures([run])
     return source.size, MatcherBench(
         **_identity(made[-1].spec, engine_of(made[-1]), plans[-1].rig.size),

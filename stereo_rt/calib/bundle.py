@@ -21,6 +21,8 @@ from .derivatives import LensModel, lens_size, project
 STEPS = 60
 TOLERANCE = 1e-9
 BLOCK = 192
+FARTHEST = 1e6
+"""A board does not turn or move by more in one step (radians, metres or squares): such a pose is running off to infinity."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,11 +146,12 @@ def linearise(seen: Observations, estimate: Estimate) -> System:
 def adjust(seen: Observations, start: Estimate, weights: np.ndarray | None = None, tolerance: float = TOLERANCE) -> Estimate:
     """The estimate of least squares, from a start near enough. weights: (V,) of the views' squared residuals, 1 when None.
 
-    tolerance: a step that lowers the cost by a smaller share is the last.
+    Views that start behind a camera have no weight. tolerance: a step that lowers the cost by a smaller share is the last.
     """
-    root = np.ones(len(seen.pixels)) if weights is None else np.sqrt(weights)
     here, damping = start, 1e-4
-    system = _weighted(linearise(seen, here), root)
+    first = linearise(seen, here)
+    root = np.isfinite(first.residuals).all(axis=1) * (1.0 if weights is None else np.sqrt(weights))
+    system = _weighted(first, root)
     cost = float((system.residuals**2).sum())
     for _ in range(STEPS):
         shared, boards = _step(system, damping)
@@ -168,12 +171,16 @@ def adjust(seen: Observations, start: Estimate, weights: np.ndarray | None = Non
 
 
 def fit_boards(seen: Observations, estimate: Estimate) -> Estimate:
-    """Only the boards' poses brought to least squares: what a rig makes of views it was not solved with."""
+    """Only the boards' poses brought to least squares: what a rig makes of views it was not solved with.
+
+    A pose behind a camera, or that runs off, is left where it is.
+    """
     here = estimate
     for _ in range(10):
         system = linearise(seen, here)
         q, r = np.linalg.qr(system.boards)
         step = np.linalg.solve(r, -(np.swapaxes(q, -1, -2) @ system.residuals[..., None]))[..., 0]
+        step = np.where(np.abs(step).max(axis=-1, keepdims=True) < FARTHEST, step, 0)  # never so for NaN
         here = here.moved(np.zeros(here.shared_size), step)
         if np.abs(step).max(initial=0) < 1e-9:
             break
@@ -181,7 +188,9 @@ def fit_boards(seen: Observations, estimate: Estimate) -> Estimate:
 
 
 def _weighted(system: System, root: np.ndarray) -> System:
-    return System(system.residuals * root[:, None], system.shared * root[:, None, None], system.boards * root[:, None, None])
+    """Every view's rows times its root (V,); zero where that is, even of rows that are NaN."""
+    columns = (root.reshape(-1, *[1] * (values.ndim - 1)) for values in system)
+    return System(*(np.where(column > 0, values * column, 0) for values, column in zip(system, columns, strict=True)))
 
 
 def _step(system: System, damping: float) -> tuple[np.ndarray, np.ndarray]:

@@ -54,6 +54,8 @@ class Look:
         shut = next((name for name in GATES if not self.gates[name]), None)
         if shut == "seen":
             eyes = [name for name, seen in (("left", self.left), ("right", self.right)) if seen is None]
+            if not eyes:
+                return "the eyes see different parts of the board: farther away, or more to the middle"
             return "show the board to both eyes" if len(eyes) == 2 else f"the {eyes[0]} eye does not see the board"
         hints = {
             "sharp": "blurred: focus, more light, or hold it still",

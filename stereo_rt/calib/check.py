@@ -115,11 +115,14 @@ class Health:
         }
 
 
-def next_step(health: Health, source: str, calib: str | None, raw: bool) -> str:
-    """What to do after the verdict. calib: the file that was checked, None for the source's own. raw: it can be refined."""
-    subject = shlex.quote(source) + (f" --calib {shlex.quote(calib)}" if calib else "")
+def next_step(health: Health, source: str, calib: str | None, *, raw: bool, swap: bool) -> str:
+    """What to do after the verdict. calib: the file that was checked, None for the source's own. raw: it can be refined.
+
+    swap: the images were exchanged for the check, and have to be in what follows.
+    """
     if health.swapped:
-        return f"stereo-rt calibrate check {subject} --swap"
+        return f"stereo-rt calibrate check {subject_of(source, calib, not swap)}"
+    subject = subject_of(source, calib, swap)
     if health.verdict == "good":
         return f"stereo-rt view {subject}"
     if health.verdict == "improve" and raw:
@@ -127,8 +130,13 @@ def next_step(health: Health, source: str, calib: str | None, raw: bool) -> str:
     if not raw:
         return "rectify again from the raw images: these come rectified, so no file here holds a rotation that could be refined"
     if health.now.rms_px > GROSS_LIMIT_PX:
-        return f"pass these cameras' own calibration, or make one: {_capture(source)}"
-    return _capture(source)
+        return f"pass these cameras' own calibration, or make one: {_capture(source, swap)}"
+    return _capture(source, swap)
+
+
+def subject_of(source: str, calib: str | None, swap: bool) -> str:
+    """The words of a command that name what it is about."""
+    return shlex.quote(source) + (f" --calib {shlex.quote(calib)}" if calib else "") + (" --swap" if swap else "")
 
 
 def describe(health: Health) -> list[str]:
@@ -202,8 +210,8 @@ def is_good(found: Offsets) -> bool:
     return found.rms_px - 2 * found.sigma_px <= VERTICAL_LIMIT_PX and found.worst_place_px <= 2 * VERTICAL_LIMIT_PX
 
 
-def _capture(source: str) -> str:
-    return f"stereo-rt calibrate capture {shlex.quote(source)} -o pairs --board BOARD.yaml"
+def _capture(source: str, swap: bool) -> str:
+    return f"stereo-rt calibrate capture {subject_of(source, None, swap)} -o pairs --board BOARD.yaml"
 
 
 def _swapped(now: Probe, exchanged: Probe) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from ..config import Config
 from ..errors import CalibrationError, UsageError
 from ..session import known_calibration, of_frames
 from ..sources import open_source
-from .check import Health, check, next_step
+from .check import Health, check, next_step, subject_of
 from .formats import write_calibration
 from .gather import gather
 from .refine import Refined, refine
@@ -72,9 +71,9 @@ def check_source(
         source.close()
     health = check(gathered)
     file = None if cfg.calib.file is None else str(cfg.calib.file)
-    following = next_step(health, uri, file, isinstance(found, StereoRig))
+    following = next_step(health, uri, file, raw=isinstance(found, StereoRig), swap=cfg.capture.swap)
     if out is None or not isinstance(found, StereoRig) or health.verdict != "improve":
         return Checked(health, following)
     refined = refine(found, gathered)
     write_calibration(refined.rig, out)
-    return Checked(health, f"stereo-rt calibrate check {shlex.quote(uri)} --calib {shlex.quote(str(out))}", refined)
+    return Checked(health, f"stereo-rt calibrate check {subject_of(uri, str(out), cfg.capture.swap)}", refined)

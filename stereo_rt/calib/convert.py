@@ -52,20 +52,24 @@ def convert(source: str, out: str, to: str | None = None, frame_size: tuple[int,
     """Read `source`, write `out`; returns the format's name, and what it could not carry, a phrase each.
 
     source, out: a file, or two joined by a comma (ROS). to: one of FORMATS; None goes by the name of `out`.
-    frame_size: see read_calibration. Raises CalibrationError when the format cannot carry the rig; UsageError, OutputError.
+    frame_size: see read_calibration. Raises CalibrationError when the format cannot carry the rig; UsageError, also where
+    `out` exists; OutputError.
     """
     kind = to or format_of(out)
     if kind not in FORMATS:
         raise UsageError(f"--to {kind}: known are {', '.join(FORMATS)}")
     paths = [Path(part.strip()) for part in out.split(",")]
+    if (len(paths) == 2) != (kind == "ros"):
+        raise UsageError(f"{out}: {kind} is written as {'left.yaml,right.yaml' if kind == 'ros' else 'a single file'}")
+    if there := [path for path in paths if path.exists()]:
+        raise UsageError(
+            f"{there[0]}: exists already, and nothing is overwritten; name a new OUT (a pair of files is joined by a comma)"
+        )
     rig = read_calibration(source, frame_size)
     try:
         texts, losses = _written(rig, kind)
     except CalibrationError as e:
         raise CalibrationError(f"{source} cannot be written as {kind}: {e}") from None
-    if len(paths) != len(texts):
-        wanted = "left.yaml,right.yaml" if len(texts) == 2 else "a single file"
-        raise UsageError(f"{out}: {kind} is written as {wanted}")
     for path, text in zip(paths, texts, strict=True):
         write_bytes(path, text.encode())
     return kind, losses
@@ -94,10 +98,15 @@ def _written(rig: StereoRig | RectifiedRig, kind: str) -> tuple[Texts, list[str]
             return RECTIFIED[kind](rig), _losses(as_raw(rig), kind, RECTIFIED[kind](rig))
         grid = rectify_rig(rig).rig
         losses = ["lenses and pose: the file describes the images after they were rectified by this program, not the raw ones"]
-        return RECTIFIED[kind](grid), losses + _losses(as_raw(grid), kind, RECTIFIED[kind](grid))
+        return RECTIFIED[kind](grid), losses + _losses(as_raw(grid), kind, RECTIFIED[kind](grid)) + _verdict(rig)
     raw = as_raw(rig) if isinstance(rig, RectifiedRig) else rig
     texts = RAW[kind](raw)
-    return texts, _losses(raw, kind, texts)
+    return texts, _losses(raw, kind, texts) + _verdict(raw)
+
+
+def _verdict(rig: StereoRig) -> list[str]:
+    """No other format has a place for it."""
+    return [] if rig.verdict is None else [f"the verdict '{rig.verdict}'"]
 
 
 def as_raw(rig: RectifiedRig) -> StereoRig:
@@ -130,8 +139,6 @@ def _losses(rig: StereoRig, kind: str, texts: Texts) -> list[str]:
     moved_m = float(np.abs(back.T_right_left_m - rig.T_right_left_m).max())
     if np.abs(back.R_right_left - rig.R_right_left).max() > EXACT_RAD or moved_m > EXACT_M:
         losses.append(f"the pose, by {np.degrees(turned):.2g} degrees and {1000 * moved_m:.2g} mm")
-    if rig.verdict is not None:
-        losses.append(f"the verdict '{rig.verdict}'")
     return losses
 
 

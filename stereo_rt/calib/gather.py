@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy as np
 from ..errors import CalibrationError
 from ..frames import StereoFrame
 from ..geometry import RectifiedRig
+from ..plan import scaled_note
 from .probe import Probe, match_corners, summarise
 from .rectify import Rectifier, rectify_rig
 from .rig import StereoRig
@@ -18,6 +20,7 @@ from .rig import StereoRig
 if TYPE_CHECKING:
     from ..sources.base import Source
 
+log = logging.getLogger(__name__)
 FRAMES = 600
 LOOKS = 100
 """Frames looked at, evenly among those read: neighbours show the same things."""
@@ -52,6 +55,7 @@ def gather(
     Raises CalibrationError when there is no frame or the calibration does not fit their size; SourceError.
     """
     if calibration.size != source.size:
+        log.log(logging.WARNING if source.live else logging.INFO, "%s", scaled_note(calibration.size, source.size))
         calibration = calibration.scaled(*source.size)
     rectify: Rectifier | None = None
     if isinstance(calibration, StereoRig):

@@ -63,8 +63,7 @@ def stereo_start(seen: Observations, left: Estimate, right: Estimate) -> Estimat
         R_right_left = R[1, view] @ R[0, view].T
         T = t[1, view] - R_right_left @ t[0, view]
         points = (seen.points_m @ np.swapaxes(R[0, both], -1, -2) + t[0, both][:, None]) @ R_right_left.T + T
-        off = project(left.model, right.lenses[0], points).pixels - seen.pixels[both, 1]
-        miss = usual_px(_rms(off))
+        miss = usual_px(_rms(project(left.model, right.lenses[0], points).pixels, seen.pixels[both, 1]))
         if best is None or miss < best[0]:
             best = miss, R_right_left, T
     assert best is not None, "a view that both eyes saw"
@@ -87,7 +86,9 @@ def adjust_robustly(seen: Observations, start: Estimate, rounds: int = 4) -> Est
 
 def usual_px(errors: np.ndarray) -> float:
     """What a good view's error is. Below the median: of a rig that was moved half way, either half should win."""
-    return max(float(np.quantile(np.nan_to_num(errors, nan=np.inf), 0.35)), 1e-3)
+    with np.errstate(invalid="ignore"):
+        usual = float(np.quantile(np.where(np.isnan(errors), np.inf, errors), 0.35))
+    return np.inf if np.isnan(usual) else max(usual, 1e-3)  # NaN is what numpy finds between two infinities
 
 
 def both_seen(seen: Observations) -> np.ndarray:
@@ -112,7 +113,7 @@ def _poses(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """R (V, 3, 3), t (V, 3) and RMS in px (V,) of the board in each view of the left eye, the lens given.
 
-    A view without a pose has infinity as its RMS and a board straight ahead.
+    A view without a pose before the camera has infinity as its RMS and a board straight ahead.
     """
     camera = camera_of(model, lens, size)
     count = len(seen.pixels)
@@ -126,7 +127,8 @@ def _poses(
         for which, pose in enumerate(_plane_poses(seen.points_m[near], rays[view, near, :2] / rays[view, near, 2:])):
             (R[view, which], t[view, which]), there[view, which] = pose, True
     points = seen.points_m @ np.swapaxes(R, -1, -2) + t[:, :, None]
-    rms = np.where(there, _rms(project(model, lens, points).pixels - pixels[:, None]), np.inf)
+    rms = np.where(there, _rms(project(model, lens, points).pixels, pixels[:, None]), np.inf)
+    R[np.isinf(rms)], t[np.isinf(rms)] = np.eye(3), (0, 0, 1)
     views, best = np.arange(count), rms.argmin(axis=1)
     return R[views, best], t[views, best], rms[views, best]
 
@@ -141,9 +143,9 @@ def _plane_poses(points_m: np.ndarray, plane: np.ndarray) -> list[tuple[np.ndarr
     return [(R, t) for R, t in poses if np.isfinite(R).all() and np.isfinite(t).all()]
 
 
-def _rms(off: np.ndarray) -> np.ndarray:
-    """(..., N, 2) differences -> (...) root mean square length, over the points that are there; inf where none is."""
-    squares = (off**2).sum(axis=-1)
-    there = np.isfinite(squares)
-    mean = np.where(there, squares, 0).sum(axis=-1) / np.maximum(there.sum(axis=-1), 1)
-    return np.where(there.any(axis=-1), np.sqrt(mean), np.inf)
+def _rms(projected: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """(..., N, 2) each -> (...) root mean square distance, over the points seen; inf where none is, or one lies behind."""
+    there = np.isfinite(pixels).all(axis=-1)
+    squares = np.where(there, ((projected - pixels) ** 2).sum(axis=-1), 0)
+    mean = squares.sum(axis=-1) / np.maximum(there.sum(axis=-1), 1)
+    return np.where(there.any(axis=-1) & np.isfinite(mean), np.sqrt(mean), np.inf)

@@ -13,7 +13,7 @@ from . import lens
 from .bundle import Observations
 from .coverage import coverage
 from .moved import Moved, moved_between
-from .rectify import rectify_rig, rectifying_rotations
+from .rectify import need_side_by_side, rectify_rig, rectifying_rotations
 from .rig import StereoRig
 from .solve import MORE_VIEWS, Solution, held_out, rig_of
 from .uncertainty import DISTANCES_M, Covariance, DepthError, Parameter, covariance, depth_errors, parameters
@@ -79,9 +79,9 @@ class Quality:
         return self.parameters[-1]
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures as JSON has them."""
+        """The figures as JSON has them: None for what is not finite."""
         solution = self.solution
-        return {
+        figures = {
             "model": solution.estimate.model,
             "units": self.units,
             "stereo_rms_px": self.stereo_rms_px,
@@ -92,10 +92,10 @@ class Quality:
                 "heldout_mean": self.epipolar_px.heldout_mean,
             },
             "coverage": dict(zip(("left", "right"), self.coverage, strict=True)),
-            "depth_error_pct": {f"{d.distance_m:g}": _number(d.pct) for d in self.depth},
-            "depth_error_interval95_pct": {f"{d.distance_m:g}": _number(d.interval95_pct) for d in self.depth},
-            "depth_error_center_pct": {f"{d.distance_m:g}": _number(d.center_pct) for d in self.depth},
-            "depth_error_edge_pct": {f"{d.distance_m:g}": _number(d.edge_pct) for d in self.depth},
+            "depth_error_pct": {f"{d.distance_m:g}": d.pct for d in self.depth},
+            "depth_error_interval95_pct": {f"{d.distance_m:g}": d.interval95_pct for d in self.depth},
+            "depth_error_center_pct": {f"{d.distance_m:g}": d.center_pct for d in self.depth},
+            "depth_error_edge_pct": {f"{d.distance_m:g}": d.edge_pct for d in self.depth},
             "disparity_sigma_px": {
                 "image": self.disparity_px(self.typical.pct),
                 "center": self.disparity_px(self.typical.center_pct),
@@ -112,11 +112,13 @@ class Quality:
                 p.name: {"value": p.value, "sigma": p.sigma, "interval95": list(p.interval95)} for p in self.parameters
             },
         }
+        return {name: _finite(value) for name, value in figures.items()}
 
 
 def assess(solution: Solution, views: Sequence[View], stated_baseline_m: float | None = None) -> Quality:
-    """Measure a solution. views: all that were looked at. Raises CalibrationError for eyes swapped or without a common view."""
+    """Measure a solution. views: all that were looked at. Raises CalibrationError for what cannot be rectified."""
     rig = solution.rig
+    need_side_by_side(rig)
     used, everything = set(solution.names), solution.everything
     reached = (
         coverage(view.left for view in views if view.left is not None and view.name in used),
@@ -125,7 +127,7 @@ def assess(solution: Solution, views: Sequence[View], stated_baseline_m: float |
     known = covariance(solution.seen, solution.estimate)
     try:
         depth = depth_errors(solution.estimate, known, solution.sizes, (*DISTANCES_M, TYPICAL * rig.baseline_m))
-    except CalibrationError:
+    except CalibrationError:  # the eyes stand well, so it is their lenses
         raise CalibrationError(
             "the board reached only {:.0%} of the left and {:.0%} of the right image, ".format(*reached)
             + f"and the lens that fits there makes no sense around it; {MORE_VIEWS}"
@@ -174,5 +176,10 @@ def _there(offsets: np.ndarray) -> np.ndarray:
     return sizes if len(sizes) else np.array([np.nan])
 
 
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _finite(figures: Any) -> Any:
+    """The same tree with None in the place of numbers that are not finite, which JSON cannot hold."""
+    if isinstance(figures, dict):
+        return {key: _finite(value) for key, value in figures.items()}
+    if isinstance(figures, list):
+        return [_finite(value) for value in figures]
+    return None if isinstance(figures, float) and not np.isfinite(figures) else figures

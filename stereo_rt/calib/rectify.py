@@ -44,6 +44,14 @@ def rectify_rig(rig: StereoRig, size: tuple[int, int] | None = None, alpha: floa
     alpha: 0 shows only what both eyes see, 1 keeps every source pixel (black around), values between blend the two.
     Raises CalibrationError for eyes not side by side, of unequal size, without a common view, or another aspect.
     """
+    need_side_by_side(rig)
+    R_left, R_right = rectifying_rotations(rig.R_right_left, rig.T_right_left_m)
+    grid = _common_grid(rig, R_left, R_right, alpha)
+    return Rectification(R_left, R_right, grid if size is None else grid.scaled(*size), rig)
+
+
+def need_side_by_side(rig: StereoRig) -> None:
+    """Raise CalibrationError for eyes of unequal size, not side by side, or that look too far apart."""
     if rig.left.size != rig.right.size:
         raise CalibrationError(
             "the left image is {}x{} and the right one {}x{}; scale one eye's calibration first".format(
@@ -58,9 +66,6 @@ def rectify_rig(rig: StereoRig, size: tuple[int, int] | None = None, alpha: floa
         )
     if np.trace(rig.R_right_left) < 1 + 2 * np.cos(np.radians(WIDEST_DEG)):
         raise CalibrationError(f"the eyes look more than {WIDEST_DEG:g} degrees apart and have no common view; calibrate again")
-    R_left, R_right = rectifying_rotations(rig.R_right_left, rig.T_right_left_m)
-    grid = _common_grid(rig, R_left, R_right, alpha)
-    return Rectification(R_left, R_right, grid if size is None else grid.scaled(*size), rig)
 
 
 def rectifying_rotations(R: np.ndarray, T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..errors import CalibrationError
+from ..errors import CalibrationError, EyesSwapped
 
 Distortion = Literal["pinhole", "fisheye"]
 COEFFICIENTS: dict[str, tuple[int, ...]] = {"pinhole": (0, 4, 5, 8, 12, 14), "fisheye": (4,)}
@@ -99,9 +99,9 @@ class StereoRig:
         if not 1e-6 < self.baseline_m < 1e3:
             raise CalibrationError(f"the baseline is {self.baseline_m:g} m; check the calibration and its units")
         if T[0, 0] >= 0 and abs(T[0, 0]) >= abs(T[1, 0]):
-            raise CalibrationError(
+            raise EyesSwapped(
                 f"the right eye is {T[0, 0]:g} m on the left of the left eye, so the baseline is negative: "
-                "the eyes look swapped in this calibration; swap its two cameras, or pass --swap for swapped images"
+                "the eyes look swapped in this calibration; exchange its two cameras, or the images that it is made from"
             )
 
     @property

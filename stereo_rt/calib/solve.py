@@ -256,9 +256,11 @@ def _simplest_of_the_good(heldout: dict[str, np.ndarray]) -> LensModel:
     best = min(heldout.values(), key=lambda squares: float(squares.mean()))
     for model in MODELS:
         with np.errstate(invalid="ignore"):
-            worse = np.nan_to_num(heldout[model] - best, nan=np.inf)
+            worse = heldout[model] - best
+        if not np.isfinite(worse).all():
+            continue
         allowed = max(float(worse.std()) / np.sqrt(len(worse)), (WORTH**2 - 1) * float(best.mean()))
-        if np.isfinite(worse).all() and worse.mean() <= allowed:
+        if worse.mean() <= allowed:
             return model
     raise CalibrationError("no lens model explains the views; check --board (it counts inner corners) and the images")
 
@@ -269,8 +271,9 @@ def _reasons(best: Fit) -> dict[str, str]:
     usual = usual_px(errors[best.kept])
     reasons = {}
     for view in np.flatnonzero(~best.kept):
-        alone = np.nanmax(mono[:, view])
-        why = f"fits at {errors[view]:.2f} px where others fit at {usual:.2f}"
+        alone = np.fmax(*mono[:, view])
+        fits = f"at {errors[view]:.2f} px" if np.isfinite(errors[view]) else "in no place before the cameras"
+        why = f"fits {fits} where others fit at {usual:.2f}"
         if alone <= OUTLIER * max(*best.mono_rms_px, LEAST_ERROR_PX):
             why += f", though each eye alone fits at {alone:.2f}: something moved between the exposures, or it is no pair"
         else:

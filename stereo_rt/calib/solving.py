@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..atomic import write_bytes
+from ..errors import CalibrationError
 from .boards import Board
 from .derivatives import LensModel
+from .formats import read_calibration
 from .formats.ours import write_calibration
 from .quality import Quality, assess
 from .report import DepthPoint, ReportFacts, write_report
@@ -57,18 +59,31 @@ def solve_files(
     return Solved(views, quality, judge(quality))
 
 
-def write(solved: Solved, out: Path, report: Path | None, json_file: Path | None) -> None:
-    """The rig with its verdict, and what else was asked for; each a whole file or none. Raises OutputError."""
+def write(solved: Solved, out: Path, report: Path | None, json_file: Path | None) -> bool:
+    """The rig with its verdict, and what else was asked for; each a whole file or none. Raises OutputError.
+
+    False: the rig was not written, as a 'redo' replaces nothing but another one.
+    """
     quality, verdict = solved.quality, solved.verdict
-    rig = replace(quality.solution.rig, name=out.stem, verdict=verdict.grade)
-    if quality.units != "m":
-        rig = replace(rig, name=f"{out.stem} (lengths in {quality.units})")
+    name = out.stem if quality.units == "m" else f"{out.stem} (lengths in {quality.units})"
+    wanted = verdict.grade != "redo" or not _may_be_better(out)
+    if wanted:  # first: it is what the solving was for
+        write_calibration(replace(quality.solution.rig, name=name, verdict=verdict.grade), out)
     if json_file is not None:
         write_bytes(json_file, json.dumps(solved.as_dict(), indent=1, allow_nan=False).encode())
     if report is not None:
         facts = ReportFacts(verdict.grade, verdict.reason, verdict.next, _facts(quality), _depth(quality), DEPTH_MEANING)
         write_report(report, quality.solution, facts, solved.views)
-    write_calibration(rig, out)
+    return wanted
+
+
+def _may_be_better(file: Path) -> bool:
+    """Than a redo: the file is there, and no redo itself."""
+    try:
+        rig = read_calibration(file) if file.exists() else None
+    except CalibrationError:
+        return True
+    return rig is not None and getattr(rig, "verdict", None) != "redo"
 
 
 def failed(json_file: Path, reason: str) -> None:
@@ -77,10 +92,11 @@ def failed(json_file: Path, reason: str) -> None:
     write_bytes(json_file, json.dumps({"verdict": "redo", "reason": reason} | none, indent=1).encode())
 
 
-def describe(solved: Solved) -> Iterator[str]:
-    """What was found, in lines for the terminal."""
+def describe(solved: Solved, assumed: bool = False) -> Iterator[str]:
+    """What was found, in lines for the terminal. assumed: nobody stated the board."""
     quality = solved.quality
     solution, rows = quality.solution, quality.epipolar_px
+    yield f"board {solution.board}" + (", assumed: pass --board if yours differs, every depth hangs on it" if assumed else "")
     yield f"{quality.used} of {quality.asked} pairs used, {solution.estimate.model} lens"
     alone = "{:.3f} left, {:.3f} right".format(*solution.mono_rms_px)
     yield f"corners: {quality.stereo_rms_px:.3f} px RMS, each eye alone {alone}"

@@ -40,7 +40,7 @@ def find_views(
 
     Pairs are made in sorted order (numbers by value). An image that cannot be read counts as one without a board, and is
     named in the log. progress: told the views done and in all. Raises SourceError, UsageError; CalibrationError when the
-    images of an eye differ in size.
+    images differ in size.
     """
     pairs = pair_images(left, right)
     views: list[View] = []
@@ -48,8 +48,12 @@ def find_views(
         for view in pool.map(lambda files: _view(files, board), pairs):
             views.append(view)
             progress(len(views), len(pairs))
-    for eye in ("left", "right"):
-        _check_sizes(views, eye)
+    sizes = [_size_of(views, eye) for eye in ("left", "right")]
+    if None not in sizes and sizes[0] != sizes[1]:
+        left_size, right_size = ("{}x{}".format(*size) for size in sizes if size is not None)
+        raise CalibrationError(
+            f"the left images are {left_size} and the right ones {right_size}; film with both cameras in the same mode"
+        )
     return views
 
 
@@ -99,7 +103,8 @@ def _uint8(image: np.ndarray) -> np.ndarray:
     return image if image.dtype == np.uint8 else cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)  # type: ignore[call-overload, no-any-return]
 
 
-def _check_sizes(views: list[View], eye: str) -> None:
+def _size_of(views: list[View], eye: str) -> tuple[int, int] | None:
+    """(width, height) of one eye's images; None where it never saw the board. Raises CalibrationError when they differ."""
     sizes: dict[tuple[int, int], str] = {}
     for view in views:
         if (found := getattr(view, eye)) is not None:
@@ -110,3 +115,4 @@ def _check_sizes(views: list[View], eye: str) -> None:
             f"the {eye} images differ in size: {name} is {first[0]}x{first[1]} and {odd} is {other[0]}x{other[1]}; "
             "calibrate with images of one camera mode only"
         )
+    return next(iter(sizes), None)

@@ -12,13 +12,15 @@ from .options import loop_command
 if TYPE_CHECKING:
     from ..config import Config
 
+LEAST_FRAMES = 10
+
 
 @loop_command
 def bench(
     source: Annotated[
         str, typer.Argument(metavar="[SOURCE]", help="Frames to hold in memory; also a scene's folder.")
     ] = "synthetic://room?raw=1",
-    frames: Annotated[int, typer.Option("--frames", min=10, help="Frames to measure in each part.")] = 100,
+    frames: Annotated[int, typer.Option("--frames", min=LEAST_FRAMES, help="Frames to measure in each part.")] = 100,
     rate: Annotated[float, typer.Option("--rate", min=0.1, help="Camera rate of the part at a fixed rate, in Hz.")] = 30.0,
     engine_only: Annotated[bool, typer.Option("--engine-only", help="Only the network, on inputs that lie ready.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Only the loop on SOURCE itself, as it comes.")] = False,
@@ -45,6 +47,7 @@ def bench(
     from ..errors import CheckFailed, UsageError
 
     console = Console()
+    frames = max(LEAST_FRAMES, min(frames, cfg.run.max_frames or frames))
     limit = _share(max_regress)
     if sum((engine_only, live, check_wall is not None, roofline)) > 1:
         raise UsageError("--engine-only, --live, --check-wall and --roofline exclude each other; take one")

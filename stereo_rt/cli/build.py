@@ -10,7 +10,7 @@ import typer
 
 from ..errors import ModelError, UsageError
 from . import engines
-from .export import Precision, export_resized, pixels
+from .export import export_resized, pixels
 
 if TYPE_CHECKING:
     from ..engine.build import Open
@@ -26,12 +26,19 @@ class FlavourName(str, Enum):
     tensorrt_rtx = "tensorrt_rtx"
 
 
+class EnginePrecision(str, Enum):
+    fp16 = "fp16"
+    fp32 = "fp32"
+
+
 def build(
     model: Annotated[str | None, typer.Argument(metavar="[NAME|FILE.onnx]", help="Network to build.")] = None,
     flavour: Annotated[
         FlavourName | None, typer.Option("--flavour", help="tensorrt: Jetson and data centre; tensorrt_rtx: RTX desktop.")
     ] = None,
-    precision: Annotated[Precision, typer.Option("--precision", help="fp16 keeps what needs it in FP32.")] = Precision.fp16,
+    precision: Annotated[
+        EnginePrecision, typer.Option("--precision", help="fp16 keeps what needs it in FP32; fp32 takes its place.")
+    ] = EnginePrecision.fp16,
     size: Annotated[str | None, typer.Option("--size", metavar="WxH", help="Another input size (needs torch).")] = None,
     gpu: Annotated[
         str | None, typer.Option("--gpu", metavar="SM,...", help="Build for GPUs that are not here: sm86,sm89 (tensorrt_rtx).")
@@ -81,6 +88,7 @@ def _build(
     quiet: bool,
 ) -> None:
     from ..engine.build import ensure
+    from ..engine.shelf import give_way
     from ..matchers.models import find_model
     from .build_progress import BuildProgress
 
@@ -101,6 +109,9 @@ def _build(
             say=progress.say,
             show=progress.show,
         )
+        if entry.sidecar.key.precision == "fp32":
+            for other in give_way(cache, entry, here):
+                progress.say(f"{other.engine}: removed, as it would be taken before the one in fp32")
         progress.say(engines.summary(entry))
         if size:
             progress.say(f"run it with: --backend tensorrt --model {network.path}")

@@ -12,7 +12,16 @@ from .options import loop_command
 if TYPE_CHECKING:
     from ..config import Config
 
-app = typer.Typer(help="Show or check settings.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Show or check settings.", invoke_without_command=True, rich_markup_mode=None)
+
+
+@app.callback()
+def default(context: typer.Context) -> None:
+    """Show or check settings; alone it shows those that a command without flags runs with."""
+    if context.invoked_subcommand is None:
+        from ..config import load, to_yaml
+
+        typer.echo(to_yaml(load()), nl=False)
 
 
 def show(cfg: Config) -> None:

@@ -20,6 +20,7 @@ def _demo(
     frames: Annotated[int | None, typer.Option("--frames", min=1, help="End after so many frames.")] = None,
     save: Annotated[Path, typer.Option("--save", metavar="DIR", help="Where the picture goes.")] = Path("demo"),
     web: Annotated[str | None, typer.Option("--web", metavar="[HOST:]PORT", help="Web page; 'auto' finds a port.")] = None,
+    token: Annotated[str | None, typer.Option("--token", help="Secret that the web page asks for.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another room.")] = 0,
 ) -> None:
     """Watch live depth from a built-in synthetic stereo camera whose true depth is known.
@@ -32,8 +33,8 @@ def _demo(
         frames = cfg.run.max_frames or HEADLESS_FRAMES
     if frames is not None:
         cfg = cfg.model_copy(update={"run": cfg.run.model_copy(update={"max_frames": frames})})
-    if web is not None:
-        cfg = cfg.model_copy(update={"view": cfg.view.model_copy(update={"web": web})})
+    given = {name: value for name, value in (("web", web), ("token", token)) if value is not None}
+    cfg = cfg.model_copy(update={"view": cfg.view.model_copy(update=given)})
     status, against, picture = run_demo(cfg, save, seed=seed, say=typer.echo)
     typer.echo(
         f"{status.frames} frames at {status.fps:.1f} fps with {status.matcher}, frame age {status.frame_age_ms:.0f} ms; "

@@ -19,7 +19,7 @@ def summary(entry: Entry) -> str:
     width, height = side.key.size
     parity = f"parity {side.parity}" if side.parity else "parity not run, it waits for the GPU"
     return (
-        f"{entry.engine}: {side.key.precision}, {width}x{height}, {entry.engine.stat().st_size / 1e6:.1f} MB, "
+        f"{entry.engine}: {side.key.precision}, {width}x{height}, {_megabytes(entry)} MB, "
         f"for {side.key.machine}; {side.layers.fp16} layers in FP16, {side.layers.fp32} in FP32; {parity}"
     )
 
@@ -56,16 +56,16 @@ def prune(cache: EngineCache, *, everything: bool) -> None:
 
 
 def inspect(cache: EngineCache, name: str, here: Gpu | None) -> None:
+    from ..engine.shelf import look
     from ..matchers.models import find_model
 
     network = find_model(name)
-    entries = [entry for entry in cache.entries() if entry.sidecar.key.onnx_sha256 == network.sha256]
-    if not entries:
+    rows = [row for row in look(cache, here) if row.entry.sidecar.key.onnx_sha256 == network.sha256]
+    if not rows:
         raise ModelError(f"there is no engine of {name} yet; build it with: stereo-rt build {name}")
-    for entry in entries:
-        typer.echo(_described(entry))
-        if here and entry.sidecar.key.runs_on(here):
-            typer.echo(_loaded(entry, name))
+    for row in rows:
+        typer.echo(_described(row.entry))
+        typer.echo(f"  not usable here: {row.why_not}" if row.why_not else _loaded(row.entry, name))
 
 
 def _described(entry: Entry) -> str:
@@ -91,7 +91,10 @@ def _loaded(entry: Entry, name: str) -> str:
     """What only the engine itself tells, on its GPU."""
     from ..engine.flavour import load
 
-    engine = load(entry.sidecar.key.flavour).open(entry.engine.read_bytes(), name)
+    try:
+        engine = load(entry.sidecar.key.flavour).open(entry.engine.read_bytes(), name)
+    except ModelError as e:
+        return f"  not loaded: {e}"
     memory = getattr(engine, "device_memory_size_v2", None) or engine.device_memory_size
     return f"  loaded: {engine.num_layers} fused layers, {memory / 1e6:.1f} MB for activations on the GPU"
 

@@ -32,10 +32,10 @@ def process(
     """Process a recording into files: disparity, confidence, depth, clouds, video and a manifest."""
     from .. import jobs as work
     from .. import offline
-    from ..config import dump, validate
+    from ..config import changed
 
     if formats is not None:
-        cfg = validate(dump(cfg) | {"output": {"formats": formats}})
+        cfg = changed(cfg, "output", formats=formats)
     part = _shard(shard)
     if jobs > 1 and part[1] > 1:
         raise UsageError("--jobs and --shard both share out frames; use one of them")

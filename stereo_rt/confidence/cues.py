@@ -32,9 +32,14 @@ def gradient(evidence: Evidence) -> np.ndarray:
 
 
 def curvature(evidence: Evidence) -> np.ndarray:
-    """1 / (1 + c), c the mean |Laplacian of d| in a window of NARROW_PX: planes have none, however slanted. NaN gives 0."""
-    bent = np.abs(cv2.Laplacian(evidence.estimate.disparity_px, cv2.CV_32F))
-    return falling(cv2.blur(bent, (NARROW_PX, NARROW_PX)))
+    """1 / (1 + c), c the mean |Laplacian of d| in a window of NARROW_PX, where it is known: planes have none, however slanted.
+    NaN, and what has nothing else around it, gives 0."""
+    disparity, window = evidence.estimate.disparity_px, (NARROW_PX, NARROW_PX)
+    bent = np.abs(cv2.Laplacian(disparity, cv2.CV_32F))
+    known = np.isfinite(bent)  # the running sums of a blur would carry a NaN down to the last row
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = cv2.blur(np.where(known, bent, 0), window) / cv2.blur(known.astype(np.float32), window)
+    return falling(np.where(np.isfinite(disparity), mean, np.nan))
 
 
 def median(evidence: Evidence) -> np.ndarray:

@@ -15,13 +15,14 @@ from datetime import datetime, timezone
 from queue import Empty, Queue
 
 from .. import paths
-from ..errors import CheckFailed, MissingExtra, ModelError, OutputError
+from ..errors import CheckFailed, ModelError, OutputError
 from ..matchers.models import ModelFile, Signature
 from .cache import EngineCache, Entry
 from .flavour import EXTRAS, OPTIONS, Built, Flavour
 from .gate import LIMITS, Run, measure, onnx_run
 from .gpu import Gpu
-from .key import Key, Wanted
+from .jetson import missing
+from .key import PRECISIONS, Key, Wanted
 from .phases import Phases
 from .sidecar import Sidecar
 
@@ -51,11 +52,13 @@ class Prepared:
 
 
 def prepare(model: ModelFile, precision: str, flavour: str) -> Prepared:
-    """Wrap a network's file (wrapped.py). Raises ModelError, MissingExtra."""
+    """Wrap a network's file (wrapped.py). precision: of PRECISIONS. Raises ModelError, MissingExtra."""
+    if precision not in PRECISIONS:
+        raise ModelError(f"{model.name}: an engine computes in {' or '.join(PRECISIONS)}, not in {precision}")
     try:
         import onnx
     except ImportError:
-        raise MissingExtra("preparing a network for TensorRT", EXTRAS[flavour]) from None
+        raise missing("preparing a network for TensorRT", EXTRAS[flavour], "pip install onnx") from None
     from .wrapped import network_signature, wrapped
 
     try:
@@ -145,7 +148,8 @@ def judge(
     parity = measure(reference, run, key.size, gpu.name)
     say(f"parity with ONNX Runtime in FP32: {parity}")
     if not parity.holds:
-        next_step = "use --backend onnx" if key.precision == "fp32" else f"build {_command(model, key.flavour, 'fp32')}"
+        command = build_command(model, gpu, "fp32", key.flavour)
+        next_step = "use --backend onnx" if key.precision == "fp32" else f"build it with: {command}"
         try:
             cache.remove(entry)
         except OutputError as e:
@@ -178,18 +182,29 @@ def find_engine(
             return entry
         problems.append(problem)
     reason = f"no engine of {model.name} fits here ({problems[0]})" if problems else f"there is no engine of {model.name} yet"
-    raise ModelError(f"{reason}; build {_command(model, flavour.name, precision)}")
+    raise ModelError(f"{reason}; build it with: {build_command(model, gpu, precision, flavour.name)}")
+
+
+def differences(key: Key, wanted: Wanted, model: ModelFile) -> list[str]:
+    """Wanted.differences, and whether this version would still feed the same graph, which takes a second to find out.
+
+    Raises ModelError, MissingExtra.
+    """
+    if found := wanted.differences(key):
+        return found
+    return replace(wanted, graph_sha256=prepare(model, key.precision, key.flavour).sha256).differences(key)
+
+
+def build_command(model: ModelFile, gpu: Gpu, precision: str | None, flavour: str) -> str:
+    """What makes an engine of this network on this GPU. precision: None for the usual one."""
+    choice = f" --precision {precision}" if precision else ""
+    return f"{gpu.alone}stereo-rt build {_argument(model)} --flavour {flavour}{choice}"
 
 
 def _problem(entry: Entry, wanted: Wanted, model: ModelFile) -> str | None:
     """Why an engine is not the one wanted; what costs more to find out is asked last."""
-    key, name = entry.sidecar.key, entry.engine.name
-    different = wanted.differences(key)
-    if not different:
-        graph_sha256 = prepare(model, key.precision, key.flavour).sha256
-        different = replace(wanted, graph_sha256=graph_sha256).differences(key)
-    if different:
-        return f"{name}: {', and '.join(different)}"
+    if different := differences(entry.sidecar.key, wanted, model):
+        return f"{entry.engine.name}: {', and '.join(different)}"
     damage = entry.damage()
     return damage and f"{entry.engine} {damage}"
 
@@ -278,11 +293,6 @@ def _end(thread: threading.Thread, ended: threading.Event, phases: Phases, stopp
 def _to_judge(entry: Entry, gpu: Gpu | None, open_engine: Open | None) -> bool:
     """Whether the gate can and should run: it has not, on this GPU, and the engine is for it."""
     return gpu is not None and open_engine is not None and entry.sidecar.key.runs_on(gpu) and not entry.sidecar.judged_on(gpu)
-
-
-def _command(model: ModelFile, flavour: str, precision: str | None) -> str:
-    choice = f" --precision {precision}" if precision else ""
-    return f"it with: stereo-rt build {_argument(model)} --flavour {flavour}{choice}"
 
 
 def _argument(model: ModelFile) -> str:

@@ -59,11 +59,15 @@ class PrimaryContext:
         self._context.pop()
 
     def close(self) -> None:
-        """Release it. PyCUDA leaves the released context on the thread's stack, where it may be dead: it is taken off again."""
-        before = replay.current_context()
-        self._context.detach()
-        if replay.current_context() != before:
-            replay.pop_context()
+        """Release it. PyCUDA leaves the released context on the thread's stack, where it may be dead: it is taken off again.
+
+        Raises ModelError.
+        """
+        with explained("the GPU was not released well"):
+            before = replay.current_context()
+            self._context.detach()
+            if replay.current_context() != before:
+                replay.pop_context()
 
 
 @contextmanager

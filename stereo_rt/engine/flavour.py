@@ -23,8 +23,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from ..errors import MissingExtra, ModelError, UsageError
+from ..errors import ModelError, UsageError
 from .gpu import Gpu
+from .jetson import missing
 from .layers import Layers, Tensor, layers, tensor_types, tensors
 from .phases import Phases
 
@@ -50,7 +51,7 @@ def load(name: str) -> Flavour:
     if name not in FLAVOURS:
         raise UsageError(f"there is no flavour '{name}' of TensorRT; use one of {', '.join(FLAVOURS)}")
     if not find_spec(name):
-        raise MissingExtra(TITLES[name], EXTRAS[name])
+        raise missing(TITLES[name], EXTRAS[name])
     try:
         trt = import_module(name)
     except (ImportError, OSError) as e:

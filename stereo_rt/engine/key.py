@@ -5,22 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from .flavour import TITLES
 from .gpu import Gpu
+
+PRECISIONS = ("fp16", "fp32")
 
 
 @dataclass(frozen=True)
 class Key:
     """onnx_sha256: of the network's file. graph_sha256: of the graph that was fed (wrapped.py), '' for not looked at.
 
-    gpu: the name of the one GPU that runs the engine; None where any of `targets` does. targets: compute capabilities, such
-    as ('8.6', '8.9'), or ('8.0+',) for that one and later. size: (width, height).
+    precision: of PRECISIONS. gpu: the name of the one GPU that runs the engine; None where any of `targets` does. targets:
+    compute capabilities, such as ('8.6', '8.9'), or ('8.0+',) for that one and later. size: (width, height).
     """
 
     onnx_sha256: str
     graph_sha256: str
-    precision: str
+    precision: Annotated[str, Field(pattern=f"^({'|'.join(PRECISIONS)})$")]
     size: tuple[int, int]
     flavour: str
     version: str

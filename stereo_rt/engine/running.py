@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import numpy as np
 
@@ -40,7 +40,8 @@ class LoadedEngine:
             with explained(f"{self._name}: its engine does not start on cuda:{device}"), self._gpu:
                 self._open(entry, cuda_graph)
         except BaseException:
-            self._gpu.close()
+            with suppress(ModelError):  # what went wrong first is what is told
+                self._gpu.close()
             raise
 
     def _open(self, entry: Entry, cuda_graph: bool) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ..atomic import sweep
 from ..errors import OutputError, StereoError
-from ..matchers.models import shipped_models
+from ..matchers.models import find_model, shipped_models
+from .build import differences
 from .cache import EngineCache, Entry
 from .flavour import TITLES, Flavour, available, load
 from .gpu import Gpu
@@ -56,6 +57,22 @@ def prune(cache: EngineCache, *, everything: bool = False) -> tuple[int, int]:
     return before[0] - after[0], before[1] - after[1]
 
 
+def give_way(cache: EngineCache, single: Entry, gpu: Gpu | None) -> list[Entry]:
+    """Remove the engines in FP16 that would be taken before this one in FP32 (build.py: find_engine), and return them.
+
+    They are of the same network, flavour and version, and for `gpu`, the one that is here, or for the same GPUs elsewhere.
+    Raises OutputError.
+    """
+    key = single.sidecar.key
+    here = gpu if gpu and key.runs_on(gpu) else None
+    wanted = Wanted(key.onnx_sha256, key.flavour, key.version, here, "fp16")
+    before = [e for e in cache.entries() if not wanted.differences(e.sidecar.key)]
+    gone = [e for e in before if here or e.sidecar.key.machine == key.machine]
+    for entry in gone:
+        cache.remove(entry)
+    return gone
+
+
 def _judged(entry: Entry, flavours: dict[str, Flavour], gpu: Gpu | None) -> Judged:
     key = entry.sidecar.key
     if damage := entry.damage():
@@ -65,11 +82,20 @@ def _judged(entry: Entry, flavours: dict[str, Flavour], gpu: Gpu | None) -> Judg
     table = shipped_models()
     network = table[entry.sidecar.model]["sha256"] if entry.sidecar.model in table else key.onnx_sha256
     wanted = Wanted(network, flavour.name, flavour.version, None)
-    if spent := wanted.differences(key):
+    if spent := wanted.differences(key) or _prepared_otherwise(entry, wanted):
         return Judged(entry, " and ".join(spent), spent=True)
     if gpu is None:
         return Judged(entry, "no GPU here", spent=False)
     return Judged(entry, "" if key.runs_on(gpu) else f"it is for {key.machine}", spent=False)
+
+
+def _prepared_otherwise(entry: Entry, wanted: Wanted) -> list[str]:
+    """Whether another version of stereo_rt fed the builder; nothing where the network's file is gone, or onnx is."""
+    try:
+        model = find_model(entry.sidecar.model)
+        return differences(entry.sidecar.key, wanted, model) if model.sha256 == wanted.onnx_sha256 else []
+    except StereoError:
+        return []
 
 
 def _loaded() -> dict[str, Flavour]:

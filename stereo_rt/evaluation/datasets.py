@@ -8,6 +8,7 @@ is one, marks the pixels that both eyes see with 255.
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,12 +68,20 @@ def find_scenes(dataset: Path) -> list[Scene]:
             ) from None
         if not encoding:
             continue
+        if not isinstance(encoding, dict):
+            raise SourceError(f"{meta}: its disparity_encoding is no table of file, scale and invalid; see the README")
         if lacking := [key for key in ("file", "scale", "invalid") if key not in encoding]:
             raise SourceError(f"{meta}: its disparity_encoding lacks {', '.join(lacking)}; say how the disparity is stored")
+        if not encoding["scale"] or not all(map(_is_number, (encoding["scale"], encoding.get("offset", 0.0)))):
+            raise SourceError(f"{meta}: disparity is value / scale + offset, and here one of them is no number, or scale is 0")
         scenes.append(Scene(meta.parent.relative_to(dataset).as_posix(), meta.parent, encoding))
     if not scenes:
         raise SourceError(f"{dataset}: holds no scene with ground truth (no meta.json that names a disparity_encoding)")
     return scenes
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _read_image(file: Path, flag: int) -> np.ndarray:

@@ -58,7 +58,10 @@ def evaluate(
         maps = sample.truth_px, sample.found.disparity_px, sample.found.confidence
         grid = matcher.spec.grid_for((sample.left.shape[1], sample.left.shape[0]))
         facts = {"set": scene.set, "grid": grid and list(grid)}
-        results[scene.name] = {**facts, **score(*maps, scene.not_occluded()), "latency_ms": latency_ms}
+        seen_twice = scene.not_occluded()
+        if seen_twice is not None and seen_twice.shape != sample.truth_px.shape:
+            raise SourceError(f"{scene.folder}: nocc.png is {seen_twice.shape}, the ground truth is {sample.truth_px.shape}")
+        results[scene.name] = {**facts, **score(*maps, seen_twice), "latency_ms": latency_ms}
         curves.append(sparsification(*maps))
         reliabilities.append(reliability(*maps))
         for observe in observers:

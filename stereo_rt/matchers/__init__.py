@@ -60,6 +60,7 @@ def _why_not_tensorrt(device: str) -> str | None:
     """What is missing for it, found without loading anything; None when all is there."""
     from ..engine.cuda import device_index
     from ..engine.gpu import find_gpu
+    from ..engine.jetson import install
 
     if device == "cpu":
         return "the device is the CPU"
@@ -72,5 +73,5 @@ def _why_not_tensorrt(device: str) -> str | None:
     from ..engine.flavour import available
 
     if not available():
-        return f"it is not installed, and {gpu.name} could use it: pip install 'stereo_rt[tensorrt]'"
+        return f"it is not installed, and {gpu.name} could use it: {install()}"
     return None if find_spec("pycuda") else f"PyCUDA is not installed, and {gpu.name} could use it: pip install pycuda"

@@ -48,8 +48,10 @@ def compiled(path: Path, device: str, threads: int) -> openvino.CompiledModel:
         raise MissingExtra("the openvino backend", "openvino") from None
     core = openvino.Core()
     target = device_name(device, core.available_devices)
-    # Left alone it would compute in bf16 where the CPU can, with 1.4 % of the pixels off by more than 1 px.
-    settings: dict[str, str | int | bool] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    settings: dict[str, str | int | bool] = {"PERFORMANCE_HINT": "LATENCY"}
+    if not target.startswith("NPU"):  # which has no FP32, and refuses to be asked for it
+        # Left alone it would compute in bf16 where the CPU can, with 1.4 % of the pixels off by more than 1 px.
+        settings["INFERENCE_PRECISION_HINT"] = "f32"
     if target == "CPU":
         settings["INFERENCE_NUM_THREADS"] = threads or usable_cores()
         settings["ENABLE_CPU_PINNING"] = False  # two processes, as process --jobs starts them, would share the first cores

@@ -7,13 +7,14 @@ import logging
 import numpy as np
 
 from ..config import MatchConfig
-from ..engine.build import find_engine, judge
+from ..engine.build import build_command, find_engine, judge
 from ..engine.cache import Entry
 from ..engine.cuda import device_index
 from ..engine.flavour import available, load
 from ..engine.gpu import Gpu, find_gpu
+from ..engine.jetson import missing
 from ..engine.running import LoadedEngine
-from ..errors import MissingExtra, ModelError
+from ..errors import ModelError
 from ..frames import Disparity
 from .base import MatcherSpec
 from .grid import Grid
@@ -25,17 +26,18 @@ log = logging.getLogger(__name__)
 class TensorRTMatcher:
     """Runs match.model on match.device: 'auto', 'cuda' or 'cuda:N'. Normalisation and masking happen in the engine.
 
-    trained: False for random weights, which have no accuracy that the parity gate could judge.
+    trained: False for random weights, which have no accuracy that the parity gate could judge. entry: an engine of it that
+    fits, where somebody has chosen one; None for the first that does.
     engine_key: hash of all that the engine depends on (engine/key.py).
     Raises ModelError (no engine fits: nothing was loaded yet), MissingExtra, CheckFailed (the parity gate said no).
     """
 
-    def __init__(self, match: MatchConfig, *, trained: bool = True) -> None:
+    def __init__(self, match: MatchConfig, *, trained: bool = True, entry: Entry | None = None) -> None:
         index = device_index(match.device)
         model, gpu = find_model(match.model), find_gpu(index)
         if gpu is None:
             raise ModelError(f"there is no NVIDIA GPU cuda:{index} here, which the tensorrt backend needs; use --backend onnx")
-        entry = usable_engine(model, gpu)
+        entry = entry or usable_engine(model, gpu)
         self._engine = LoadedEngine(entry, index)
         try:
             if trained and (entry.sidecar.parity is None or entry.sidecar.parity.gpu != gpu.name):
@@ -46,6 +48,7 @@ class TensorRTMatcher:
             raise
         width, height = entry.sidecar.key.size
         self.engine_key = entry.sidecar.key.digest
+        self._fp32_command = build_command(model, gpu, "fp32", entry.sidecar.key.flavour)
         self._all_numbers = True
         self.spec = MatcherSpec(
             name=model.name,
@@ -70,11 +73,11 @@ class TensorRTMatcher:
         if self._all_numbers and np.isnan(out.disparity_px.max()):
             self._all_numbers = False
             log.warning(
-                "%s: its engine gave %.2g %% of a frame no number; those pixels are left out (stereo-rt build %s "
-                "--precision fp32 makes an engine that cannot overflow)",
+                "%s: its engine gave %.2g %% of a frame no number; those pixels are left out (%s makes an engine that cannot "
+                "overflow, in its place)",
                 self.spec.name,
                 np.isnan(out.disparity_px).mean() * 100,
-                self.spec.name,
+                self._fp32_command,
             )
         return out
 
@@ -94,4 +97,4 @@ def usable_engine(model: ModelFile, gpu: Gpu) -> Entry:
             return find_engine(model, load(name), gpu)
         except ModelError as e:
             problem = problem or e
-    raise problem or MissingExtra("the tensorrt backend", "tensorrt")
+    raise problem or missing("the tensorrt backend", "tensorrt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -21,8 +22,12 @@ from .manifest import Manifest
 from .ply import write_ply
 from .video import VideoWriter
 
+log = logging.getLogger(__name__)
+
 WHOLE_RUN = {"mp4": ("disparity", ".mp4"), "mcap": ("result", ".mcap")}
 """Formats with one file for all frames: its name and suffix."""
+BEYOND = "beyond_65535_mm_px"
+"""In a frame's record: how many pixels are too far away for depth_mm."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class FrameFormat:
 
 def _depth_mm(path: Path, result: DepthResult) -> dict[str, Any] | None:
     beyond = files.write_depth_mm(path, result.depth_m)
-    return {"beyond_65535_mm_px": beyond} if beyond else None
+    return {BEYOND: beyond} if beyond else None
 
 
 def _npz(path: Path, result: DepthResult) -> None:
@@ -128,6 +133,7 @@ class FolderSink:
         self.density = 0.0
         """Mean share of valid pixels of the frames written."""
         self._manifest, self._fps, self._view = manifest, fps, view
+        self._beyond_px = 0
         self._formats = chosen(formats)
         self._wholes: dict[str, _WholeRun | None] = {name: None for name in formats if name in WHOLE_RUN}
         self._pool = ThreadPoolExecutor(len(self._formats) or 1, "stereo_rt write")  # encoders let go of the interpreter
@@ -143,12 +149,15 @@ class FolderSink:
         names |= {name: self._append(name, result) for name in self._wholes}
         for job in writing:
             record |= job.result() or {}
+        self._beyond_px += record.get(BEYOND, 0)
         density = float(result.valid.mean())
         self._manifest.add(record | {"files": names, "density": round(density, 4), "rig": asdict(result.rig)})
         self.written += 1
         self.density += (density - self.density) / self.written
 
     def close(self) -> None:
+        if self._beyond_px:
+            log.warning("%d pixels beyond 65.535 m are 0 in depth_mm; --format npz keeps them", self._beyond_px)
         self._pool.shutdown()
         with contextlib.ExitStack() as closing:
             closing.callback(self._manifest.close)

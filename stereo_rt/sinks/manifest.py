@@ -56,6 +56,8 @@ class Manifest:
             with _locked(self.folder):
                 if not self._claimed():
                     self._write({**self._head, "frames": []})
+                # What a killed run lost is forgotten now: this run may make a file of the same name, for fewer frames.
+                self._gather()
                 sweep(self.folder)
                 journal = self._journal_path.open("a", encoding="utf-8")
                 _lock_journal(journal.fileno(), self.folder)
@@ -81,13 +83,17 @@ class Manifest:
             self._journal.close()
             return
         with _locked(self.folder):
-            head, frames = read_manifest(self.folder / NAME), self._recorded()
-            self._write({**head, "frames": [frames[i] for i in sorted(frames) if self._whole(frames[i])]})
             self._journal.close()
-            for journal in self._journals():
-                with contextlib.suppress(BlockingIOError), journal.open() as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    journal.unlink()
+            self._gather()
+
+    def _gather(self) -> None:
+        """Whole frames of all journals into manifest.json; the folder is locked. Journals of live writers stay beside it."""
+        head, frames = read_manifest(self.folder / NAME), self._recorded()
+        self._write({**head, "frames": [frames[i] for i in sorted(frames) if self._whole(frames[i])]})
+        for journal in self._journals():
+            with contextlib.suppress(BlockingIOError), journal.open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                journal.unlink()
 
     def _claimed(self) -> bool:
         """Whether manifest.json is there and this run's; False for an empty folder. Raises OutputError for all else."""

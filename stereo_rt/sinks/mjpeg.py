@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 
 from ..versions import Versioned
+
+log = logging.getLogger(__name__)
 
 MAX_FPS = 30
 """Pictures a second at most: a browser shows no more, and each costs a few milliseconds of the processor."""
@@ -29,6 +32,7 @@ class Encoder:
         self._shown, self._encode = pictures, encode
         self._waiting: Counter[str] = Counter()
         self._pictures: dict[str, tuple[int, bytes]] = {}
+        self._trouble = ""
         self._fresh = asyncio.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="stereo_rt jpeg", daemon=True)
@@ -71,11 +75,22 @@ class Encoder:
             wanted = [pane for pane, waiters in list(self._waiting.items()) if waiters]
             if version != seen and wanted:
                 for pane in wanted:
-                    if (jpeg := self._encode(pane)) is not None:
+                    if (jpeg := self._drawn(pane)) is not None:
                         self._pictures[pane] = version, jpeg
                 with contextlib.suppress(RuntimeError):  # the event loop has ended
                     self._loop.call_soon_threadsafe(self._wake)
             time.sleep(max(0.0, 1 / MAX_FPS - (time.monotonic() - started_s)))
+
+    def _drawn(self, pane: str) -> bytes | None:
+        """As encode; a picture that cannot be drawn is told and left out, so that the next one is still shown."""
+        try:
+            return self._encode(pane)
+        except Exception as e:
+            trouble = f"the picture '{pane}' cannot be drawn ({type(e).__name__}: {e})"
+            if trouble != self._trouble:  # once, not with every frame
+                log.error("%s", trouble, exc_info=log.isEnabledFor(logging.DEBUG))
+            self._trouble = trouble
+            return None
 
     def _wake(self) -> None:
         self._fresh.set()

@@ -45,6 +45,7 @@ class Recorder:
     ) -> None:
         self.calibration, self.fps, self._patient = calibration, fps, patient
         self._take: _Take | None = None
+        self._newest: _Take | None = None
         self._lock = threading.Lock()
         self._error: OutputError | None = None
 
@@ -60,6 +61,16 @@ class Recorder:
         take = self._take
         return take.dropped if take else 0
 
+    @property
+    def written(self) -> int:
+        """Pairs in the newest recording, running or not."""
+        return self._newest.written if self._newest else 0
+
+    @property
+    def error(self) -> OutputError | None:
+        """What broke the newest recording, if anything did."""
+        return self._newest.error if self._newest else None
+
     def start(self, path: Path) -> Path:
         """Begin a recording to a new .mkv or .mcap; returns its path.
 
@@ -69,7 +80,7 @@ class Recorder:
         with self._lock:
             if self._take is not None:
                 raise OutputError(f"{self._take.path} is being recorded; stop that first")
-            self._take = _Take(path, self.calibration, self.fps or 30.0, patient=self._patient)
+            self._take = self._newest = _Take(path, self.calibration, self.fps or 30.0, patient=self._patient)
         return path
 
     def stop(self) -> str:

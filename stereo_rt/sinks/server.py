@@ -96,7 +96,7 @@ def _listen(host: str, port: int | None) -> socket.socket:
 
 
 def page_routes(html: str, script: str) -> list[Any]:
-    """The files of a page: itself at /, its script, and the style that all share."""
+    """The files of a page: itself at /, its script, and the keys and the style that all share."""
     from starlette.requests import Request
     from starlette.responses import FileResponse, Response
     from starlette.routing import Route
@@ -110,6 +110,7 @@ def page_routes(html: str, script: str) -> list[Any]:
     return [
         Route("/", file(html, "text/html; charset=utf-8")),
         Route(f"/{script}", file(script, "text/javascript; charset=utf-8")),
+        Route("/keys.js", file("keys.js", "text/javascript; charset=utf-8")),
         Route("/style.css", file("style.css", "text/css; charset=utf-8")),
     ]
 

@@ -99,17 +99,17 @@ def make_app(viewer: Viewer, encoder: Encoder) -> Any:
 
 
 def describe(viewer: Viewer) -> dict[str, Any]:
-    """Everything the page shows beside the pictures: the loop's Status, the controls, and where the panes lie."""
+    """Everything the page shows beside the pictures: the Status, the controls, the notes, and where the panes lie."""
     result, post = viewer.result, viewer.loop.post_config
-    about: dict[str, Any] = asdict(viewer.loop.status())
+    about: dict[str, Any] = asdict(viewer.status())
     about["controls"] = {
         "min_confidence": post.min_confidence,
-        "range_m": viewer.view.range_m,
+        "range_m": post.range_m,
         "colormap": viewer.view.colormap,
         "paused": viewer.loop.paused,
         "recording": str(viewer.recorder.path or ""),
     }
-    about["message"] = viewer.message
+    about["message"], about["notes"] = viewer.message, viewer.notes
     if result is not None:
         about["valid_share"] = float(result.valid.mean())
         about["grid"] = result.rig.size

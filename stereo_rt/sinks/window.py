@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import render
 from ..errors import MissingExtra
+from ..frames import DepthResult
 from ..hud import readout, status_lines, warning_lines
 from ..viewer import KEYS, Viewer
 
@@ -18,6 +19,8 @@ FONTS, FONT_PX = "notosans,dejavusans,liberationsans,freesans", 14
 LINE_PX = 20
 MARGIN_PX = 10
 POLL_S = 0.015
+REPEAT_MS = 300, 60
+"""Until a key that is held repeats, and from then on."""
 
 OWN_KEYS = (
     (("1", "2", "3", "4"), "one pane alone; 0 shows all"),
@@ -26,6 +29,8 @@ OWN_KEYS = (
     (("h",), "this help"),
     (("q", "escape"), "quit"),
 )
+
+REPEATING = {name for key in KEYS if key.repeats for name in key.names}
 
 
 def why_not() -> str | None:
@@ -61,10 +66,10 @@ def _pygame() -> ModuleType:
 
 
 def open_display() -> Any:
-    """pygame with its display ready and its keys repeating. Raises MissingExtra without pygame-ce."""
+    """pygame with its display ready; keys that are held do not repeat. Raises MissingExtra without pygame-ce."""
     pygame = _pygame()
     pygame.display.init()
-    pygame.key.set_repeat(300, 60)
+    pygame.key.set_repeat()
     return pygame
 
 
@@ -74,6 +79,7 @@ class Window:
     def __init__(self, viewer: Viewer, title: str = "stereo_rt") -> None:
         self._viewer = viewer
         self._pg: Any = open_display()
+        self._pg.key.set_repeat(*REPEAT_MS)
         self._pg.font.init()
         self._font = self._pg.font.Font(self._pg.font.match_font(FONTS), FONT_PX)
         self._screen = self._pg.display.set_mode(self._first_size(), self._pg.RESIZABLE)
@@ -81,7 +87,9 @@ class Window:
         self._shown: tuple[str, ...] = render.PANES
         self._hud, self._help = True, False
         self._layout: render.Layout | None = None
+        self._composite: tuple[object, Any] = (None, None)
         self._commands = self._bind()
+        self._held: set[int] = set()
 
     def _first_size(self) -> tuple[int, int]:
         """Room for four pictures of 640x480, or most of a smaller desktop."""
@@ -117,14 +125,18 @@ class Window:
         for event in self._pg.event.get():
             if event.type == self._pg.QUIT:
                 return False
+            if event.type == self._pg.KEYUP:
+                self._held.discard(event.key)
             if event.type == self._pg.KEYDOWN:
                 name = self._pg.key.name(event.key)
                 if name in ("q", "escape"):
                     return False
                 # The character first: on many keyboards '+' or '[' is another key's shifted face.
-                command = self._commands.get(event.unicode) or self._commands.get(name)
-                if command is not None:
+                name = event.unicode if event.unicode in self._commands else name
+                command = self._commands.get(name)
+                if command is not None and (event.key not in self._held or name in REPEATING):
                     command()
+                self._held.add(event.key)  # SDL does not mark the repeats
         return True
 
     # -- drawing -----------------------------------------------------------------------------------------------------
@@ -141,9 +153,8 @@ class Window:
             self._write("waiting for the first frame ...", (MARGIN_PX, MARGIN_PX), QUIET)
         else:
             self._layout = render.fitted(result.rig, self._shown, (width, room))
-            image = render.panes(result, self._viewer.view, self._layout)
             x = (width - self._layout.size[0]) // 2
-            screen.blit(self._pg.image.frombuffer(image.tobytes(), self._layout.size, "BGR"), (x, 0))
+            screen.blit(self._drawn(result, self._layout), (x, 0))
             if not self._help:
                 self._draw_reading(x)
         for n, (text, color) in enumerate(lines):
@@ -152,15 +163,22 @@ class Window:
             self._draw_help()
         self._pg.display.flip()
 
+    def _drawn(self, result: DepthResult, layout: render.Layout) -> Any:
+        """The composite as a surface, drawn anew only when something in it has changed."""
+        made_of = result, self._viewer.view, layout
+        if made_of != self._composite[0]:
+            image = render.panes(*made_of)
+            surface = self._pg.image.frombuffer(image.tobytes(), layout.size, "BGR")
+            self._composite = made_of, surface.convert()
+        return self._composite[1]
+
     def _lines(self) -> list[tuple[str, tuple[int, int, int]]]:
-        status = self._viewer.loop.status()
+        status = self._viewer.status()
         first, second = status_lines(status)
-        recording = self._viewer.recorder.path
-        notes = [f"recording to {recording}"] if recording else []
-        notes += [self._viewer.message] if self._viewer.message else []
         return [
             (first, TEXT),
-            ("   ".join([second, *notes]) or "press h for help", QUIET),
+            # The notes first: what does not fit in the window is cut off at the right.
+            ("   ".join([*self._viewer.notes, second]) or "press h for help", QUIET),
             *((text, WARN) for text in warning_lines(status)),
         ]
 

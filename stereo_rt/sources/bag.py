@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from ..calib.formats.ours import from_yaml
 from ..calib.rig import StereoRig
 from ..config import CaptureConfig
-from ..errors import CalibrationError, SourceError, StereoError
+from ..errors import CalibrationError, EyesSwapped, SourceError, StereoError
 from ..frames import StereoFrame
 from ..geometry import RectifiedRig
 from ..rosmsg import CAMERA_INFO, COMPRESSED, IMAGE, read_image, read_rig, stamp_ns
@@ -144,7 +144,8 @@ def calibration_of(bag: Bag, eyes: tuple[str, str]) -> StereoRig | RectifiedRig 
             return None
         return read_rig(*infos, rectified="image_rect" in eyes[0], name=PurePosixPath(bag.name).stem)
     except CalibrationError as e:
-        log.warning("%s: the calibration in it is not used: %s", bag.name, e)
+        way = f"; read it as '{show(bag.name)}?left={eyes[1]}&right={eyes[0]}'" if isinstance(e, EyesSwapped) else ""
+        log.warning("%s: the calibration in it is not used: %s%s", bag.name, e, way)
         return None
 
 

@@ -63,8 +63,9 @@ class VideoCapture(Protocol):
 class CvDevice:
     """A Device on OpenCV. connect makes the capture; refused is the sentence for when it does not open.
 
-    configure is called once after opening. stamp_ns(capture, now_ns) -> time of the image grabbed last; without it the
-    time at which grab() returned counts, before the costly decoding.
+    configure is called once after opening. stamp_ns(capture, now_ns) -> time of the image grabbed last, and then also of its
+    arrival; without it the time at which grab() returned counts, before the costly decoding. decode(what retrieve() gave)
+    -> (H, W, 3) uint8 BGR or (H, W) uint8, None when damaged.
     """
 
     def __init__(
@@ -74,11 +75,13 @@ class CvDevice:
         *,
         configure: Callable[[VideoCapture], None] | None = None,
         stamp_ns: Callable[[VideoCapture, int], int] | None = None,
+        decode: Callable[[np.ndarray], np.ndarray | None] | None = None,
     ) -> None:
         self._connect = connect
         self._refused = refused
         self._configure = configure
         self._stamp_of = stamp_ns
+        self._decode = decode
         self._capture: VideoCapture | None = None
         self._stamp_ns = self._arrived_ns = 0
 
@@ -100,13 +103,17 @@ class CvDevice:
         self._stamp_ns = self._arrived_ns = time.monotonic_ns()
         if self._stamp_of:
             self._stamp_ns = self._stamp_of(self._capture, self._arrived_ns)
+            self._arrived_ns = min(self._arrived_ns, self._stamp_ns)  # the wait in the driver is part of a frame's age
         return True
 
     def retrieve(self) -> Shot | None:
         assert self._capture is not None
         with _lost_where_opencv_fails():
             ok, image = self._capture.retrieve()
-        return Shot(image, self._stamp_ns, self._arrived_ns) if ok and image is not None and image.size else None
+            if not ok or image is None or not image.size:
+                return None
+            decoded = self._decode(image) if self._decode else image
+        return None if decoded is None else Shot(decoded, self._stamp_ns, self._arrived_ns)
 
     def close(self) -> None:
         if self._capture is not None:

@@ -12,6 +12,7 @@ import cv2
 
 from ..config import CaptureConfig
 from ..errors import SourceError
+from .arrival import ArrivalClock
 from .device import CvDevice, VideoCapture
 from .live import Feed, LiveSource
 from .uri import SourceUri
@@ -19,6 +20,7 @@ from .uvc import asked
 
 SINK = "videoconvert ! video/x-raw,format=BGR ! appsink drop=true max-buffers=1 sync=false"
 _DEFAULT_CSI = (1280, 720, 30.0)
+_ARGUS = "where it stays so: sudo systemctl restart nvargus-daemon"
 
 
 def open_gstreamer(uri: SourceUri, capture: CaptureConfig) -> LiveSource:
@@ -29,7 +31,8 @@ def open_gstreamer(uri: SourceUri, capture: CaptureConfig) -> LiveSource:
 
 def open_csi(uri: SourceUri, capture: CaptureConfig) -> LiveSource:
     capture = asked(uri, capture)
-    return _open(uri, [(f"csi sensor {sensor}", csi_pipeline(sensor, capture)) for sensor in uri.paths], capture)
+    feeds = [(f"csi sensor {sensor}", csi_pipeline(sensor, capture)) for sensor in uri.paths]
+    return _open(uri, feeds, capture, remedy=_ARGUS)
 
 
 def csi_pipeline(sensor: str, capture: CaptureConfig) -> str:
@@ -51,7 +54,25 @@ def has_gstreamer() -> bool:
     return bool(re.search(r"GStreamer:\s*YES", cv2.getBuildInformation()))
 
 
-def _open(uri: SourceUri, feeds: list[tuple[str, str]], capture: CaptureConfig) -> LiveSource:
+class PositionClock:
+    """When the images of one connection were taken, by OpenCV's position of the pipeline; by their arrival where it has none.
+
+    The newest OpenCV tells the stamp of the image itself, older ones where the sink is: at that image, or at the present.
+    """
+
+    def __init__(self) -> None:
+        self._clock = ArrivalClock()
+        self._position_ns = 0
+
+    def stamp_ns(self, camera: VideoCapture, arrived_ns: int) -> int:
+        position_ns = round(camera.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+        if position_ns <= self._position_ns:
+            return arrived_ns
+        self._position_ns = position_ns
+        return self._clock.stamp_ns(position_ns, arrived_ns)
+
+
+def _open(uri: SourceUri, feeds: list[tuple[str, str]], capture: CaptureConfig, remedy: str = "") -> LiveSource:
     if not has_gstreamer():
         raise SourceError(
             f"{uri.text}: needs an OpenCV built with GStreamer, which pip's is not; use the system's "
@@ -59,7 +80,7 @@ def _open(uri: SourceUri, feeds: list[tuple[str, str]], capture: CaptureConfig) 
         )
     return LiveSource(
         uri.text,
-        [Feed(name, partial(_device, pipeline, capture)) for name, pipeline in feeds],
+        [Feed(name, partial(_device, pipeline, capture), remedy) for name, pipeline in feeds],
         capture,
         layout=uri.layout,
         silent="try each pipeline alone with: gst-launch-1.0 PIPELINE ! fakesink",
@@ -70,6 +91,7 @@ def _device(pipeline: str, capture: CaptureConfig) -> CvDevice:
     return CvDevice(
         partial(_capture, pipeline, capture),
         lambda: f"the GStreamer pipeline does not start: {pipeline}; try it with: gst-launch-1.0 -v PIPELINE ! fakesink",
+        stamp_ns=PositionClock().stamp_ns,
     )
 
 

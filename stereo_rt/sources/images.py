@@ -96,8 +96,7 @@ def read_image(file: Path) -> np.ndarray:
         raise SourceError(f"{file}: cannot be read ({e.strerror}); look with: ls -l {file}") from None
     except cv2.error:
         image = None
-    # libjpeg fills a truncated image with grey and says nothing to the caller.
-    cut = file.suffix.lower() in (".jpg", ".jpeg") and b"\xff\xd9" not in data[-4096:].tobytes()
+    cut = file.suffix.lower() in (".jpg", ".jpeg") and cut_short(data.tobytes())
     if image is None or cut:
         raise SourceError(
             f"{file}: is not a whole image (damaged, truncated, or of another kind); copy it again or leave it out"
@@ -107,6 +106,14 @@ def read_image(file: Path) -> np.ndarray:
     if image.ndim == 3:
         image = image[:, :, 0] if image.shape[2] < 3 else image[:, :, :3]
     return np.ascontiguousarray(image)
+
+
+def cut_short(jpeg: bytes) -> bool:
+    """Whether the end of a JPEG is missing, which a decoder does not say: it fills the rest with grey.
+
+    A whole one has an end behind its last scan, and maybe padding behind that; the end of a thumbnail comes before.
+    """
+    return jpeg.rfind(b"\xff\xd9") < jpeg.rfind(b"\xff\xda")
 
 
 def list_images(path: str) -> list[Path]:

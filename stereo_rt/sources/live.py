@@ -29,10 +29,11 @@ _CLOSE_S = 0.8
 
 @dataclass(frozen=True)
 class Feed:
-    """One camera to connect to. connect makes a fresh Device, not opened yet."""
+    """One camera to connect to. connect makes a fresh Device, not opened yet. remedy: what to do where it falls silent."""
 
     name: str
     connect: Callable[[], Device]
+    remedy: str = ""
 
 
 class LiveSource:
@@ -67,7 +68,7 @@ class LiveSource:
         try:
             takes: list[Callable[[Shot], None]] = [partial(self._join, 0), partial(self._join, 1)]
             for feed, take in zip(feeds, [self._split] if layout else takes, strict=True):
-                self._cameras.append(Camera(feed.name, feed.connect, take, capture))
+                self._cameras.append(Camera(feed.name, feed.connect, take, capture, feed.remedy))
             for camera in self._cameras:
                 camera.await_open()
             self.size = self._await_first(silent)

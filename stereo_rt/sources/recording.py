@@ -56,6 +56,7 @@ class Recording:
         self._ended = False
         self._held: StereoFrame | None = None  # read ahead of its time
         self._offset_ns = self._offset_index = 0
+        self._first_ns: int | None = None  # stamps of a recording may be of its camera's clock, which began long before
         self._last: StereoFrame | None = None
 
     @property
@@ -91,10 +92,12 @@ class Recording:
                 frame = self._reel.next()
         if frame is None:
             return None
+        if self._first_ns is None:
+            self._first_ns = frame.stamp_ns
         self._last = replace(frame, index=frame.index + self._offset_index, stamp_ns=frame.stamp_ns + self._offset_ns)
         return self._last
 
     def _start_again(self, last: StereoFrame) -> None:
         self._reel.rewind()
         self._offset_index = last.index + 1
-        self._offset_ns = last.stamp_ns + round(1e9 / (self.fps or 10.0))
+        self._offset_ns = last.stamp_ns + round(1e9 / (self.fps or 10.0)) - (self._first_ns or 0)

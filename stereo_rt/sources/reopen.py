@@ -14,6 +14,7 @@ from .device import Device, Shot
 log = logging.getLogger(__name__)
 _STUCK = 3.0  # times timeout_s without an answer from the driver
 _OPENING = 5.0  # times timeout_s for the first connection
+_FIRST = 3.0  # times timeout_s for the first image of a connection: a stream waits for its key frame
 
 
 class Camera:
@@ -21,10 +22,16 @@ class Camera:
 
     connect makes a fresh Device for every connection. await_open() says how the first one went; later failures show in
     `trouble`. reopened: connections that delivered after one was lost. failure: what ended the thread by surprise.
+    remedy: what to do about a camera that stays silent.
     """
 
     def __init__(
-        self, name: str, connect: Callable[[], Device], deliver: Callable[[Shot], None], capture: CaptureConfig
+        self,
+        name: str,
+        connect: Callable[[], Device],
+        deliver: Callable[[Shot], None],
+        capture: CaptureConfig,
+        remedy: str = "",
     ) -> None:
         self.name = name
         self.reopened = 0
@@ -32,6 +39,7 @@ class Camera:
         self._connect = connect
         self._deliver = deliver
         self._capture = capture
+        self._remedy = remedy
         self._trouble = ""
         self._answered = threading.Event()
         self._opened = False
@@ -120,8 +128,9 @@ class Camera:
             device.close()
 
     def _drain(self, device: Device, stop: threading.Event) -> tuple[int, str]:
-        """Deliver until the device fails. Returns how many shots came, and why it ended."""
+        """Deliver until the device fails, or has no sound image in time. Returns how many shots came, and why it ended."""
         shots = 0
+        limit_s, shot_ns = _FIRST * self._capture.timeout_s, time.monotonic_ns()
         while not stop.is_set():
             try:
                 grabbed = device.grab()
@@ -137,6 +146,10 @@ class Camera:
                 self._found()
                 self._deliver(shot)
                 shots += 1
+                shot_ns = time.monotonic_ns()
+                limit_s = self._capture.timeout_s
+            elif self._alive_ns - shot_ns > limit_s * 1e9:  # OpenCV's GStreamer grabs on when it stalls
+                return shots, "; ".join(filter(None, (f"no image within {limit_s:g} s", self._remedy)))
         return shots, ""
 
     def _lost(self, why: str, wait_s: float) -> None:

@@ -13,6 +13,7 @@ import cv2
 
 from ..config import CaptureConfig
 from ..errors import SourceError
+from .arrival import ArrivalClock
 from .device import CvDevice, Device, Shot
 from .live import Feed, LiveSource
 from .uri import SourceUri
@@ -25,8 +26,6 @@ OPTIONS = {
     "analyzeduration": "1000000",
     "max_delay": "100000",
 }
-DRIFT = 1e-4
-"""How fast two clocks are assumed to drift apart at most."""
 
 
 def open_rtsp(uri: SourceUri, capture: CaptureConfig) -> LiveSource:
@@ -41,26 +40,6 @@ def open_rtsp(uri: SourceUri, capture: CaptureConfig) -> LiveSource:
 def without_password(text: str) -> str:
     """Addresses as they may be shown and logged."""
     return re.sub(r"(?<=://)[^/@\s]*@", "", text)
-
-
-class ArrivalClock:
-    """Puts a stream's own stamps on our monotonic clock.
-
-    The stamps are exact but start anywhere; arrival times are ours but late by a varying delay. The smallest difference
-    seen is the one with the least delay, so stamp + min(arrival - stamp) is free of network jitter. The minimum may
-    rise by DRIFT, so that it follows clocks that run at different speeds.
-    """
-
-    def __init__(self) -> None:
-        self._offset_ns: float | None = None
-        self._arrived_ns = 0
-
-    def stamp_ns(self, stream_ns: int, arrived_ns: int) -> int:
-        offset_ns = float(arrived_ns - stream_ns)
-        if self._offset_ns is not None:
-            offset_ns = min(offset_ns, self._offset_ns + DRIFT * (arrived_ns - self._arrived_ns))
-        self._offset_ns, self._arrived_ns = offset_ns, arrived_ns
-        return stream_ns + round(offset_ns)
 
 
 class AvStream:

@@ -1,4 +1,4 @@
-"""Crops: windows of a pair, resized, turned upside down and with exchanged colours; its truth goes with them."""
+"""Crops: windows of a pair, resized, mirrored, turned upside down and with exchanged colours; its truth goes with them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..matchers.grid import ENLARGED
+
 STRETCH = 0.12
 UPSIDE_DOWN = 0.3
 EXCHANGED = 0.5
@@ -16,11 +18,15 @@ SMOOTH_PX = 1.0
 
 @dataclass(frozen=True)
 class Zoom:
-    """How much smaller (least) to larger (most) crops become than they were; the share `unscaled` keep their pixels."""
+    """How much smaller (least) to larger (most) crops become than they were; the share `unscaled` keep their pixels.
+
+    enlarged: share of what the cameras made of them that is enlarged, as frames are for a finer grid: noise and all.
+    """
 
     least: float = 0.75
     most: float = 1.4
     unscaled: float = 0.4
+    enlarged: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,19 @@ def draw_crop(generator: torch.Generator, source: tuple[int, int], size: tuple[i
     x, y = int(draw[3] * (source[0] - width + 1)), int(draw[4] * (source[1] - height + 1))
     channels = tuple(torch.randperm(3, generator=generator).tolist())
     return Crop(x, y, width, height, draw[5] < UPSIDE_DOWN, channels if draw[6] < EXCHANGED else (0, 1, 2))
+
+
+def draw_enlarged(generator: torch.Generator, size: tuple[int, int], share: float) -> Crop | None:
+    """For that share of pairs a random window of one of size (width, height), to become of that size; None for the others."""
+    draw = torch.rand(4, generator=generator).tolist()
+    width, height = (round(side / ENLARGED ** draw[1]) for side in size)
+    x, y = int(draw[2] * (size[0] - width + 1)), int(draw[3] * (size[1] - height + 1))
+    return Crop(x, y, width, height, False, (0, 1, 2)) if draw[0] < share else None
+
+
+def mirrored(images: Tensor, disparity_px: Tensor, occluded: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A pair (6, H, W) whose right eye is the left one now, in a mirror; the truth (H, W), which was the right eye's, too."""
+    return torch.cat([images[3:], images[:3]]).flip(2), disparity_px.flip(1), occluded.flip(1)
 
 
 def cut(crop: Crop, images: Tensor, disparity_px: Tensor, occluded: Tensor, size: tuple[int, int]) -> tuple[Tensor, ...]:

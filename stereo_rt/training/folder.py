@@ -104,10 +104,11 @@ class RunFolder:
         parts = {"objective.": objective.state_dict(), "average.": average.state_dict()}
         parts["optimizer."] = checkpoint.optimizer_tensors(optimizer)
         tensors = {name: value for prefix, part in parts.items() for name, value in checkpoint.prefixed(prefix, part).items()}
-        checkpoint.save(self.path / checkpoint.CHECKPOINT, tensors, facts)
-        checkpoint.save(self.path / checkpoint.AVERAGE, average.state_dict(), facts)
         recipe = self._recipe.model_dump(mode="json")
+        checkpoint.save(self.path / checkpoint.AVERAGE, average.state_dict(), facts)
         write_bytes(self.path / checkpoint.STATE, json.dumps(facts | {"recipe": recipe}, indent=1).encode())
+        # Last: a run that could not write all of this goes on from the checkpoint before, and writes the others again.
+        checkpoint.save(self.path / checkpoint.CHECKPOINT, tensors, facts)
 
     def saved_step(self) -> int:
         """The step of the latest checkpoint, 0 before the first."""

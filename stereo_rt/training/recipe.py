@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from .. import paths
-from ..config import Fraction, Section, Size, overridden, read_tree, validated
+from ..config import Fraction, Section, Size, read_tree, resolved
 from ..errors import ConfigError
 
 Positive = Annotated[float, Field(gt=0)]
@@ -66,12 +66,13 @@ class LossRecipe(Section):
 class SceneRecipe(Section):
     """Drawn scenes: how many are held, how many of them are new each step (0.25: one every fourth; 0: always the same), and
     photographs for their surfaces. scales: how much smaller to larger crops are shown than drawn, but for the share
-    `unscaled` of them."""
+    `unscaled` of them. enlarged: share of the pairs that are enlarged after the cameras, as frames are for a finer grid."""
 
     pool: Count = 256
     fresh: Weight = 1.0
     scales: tuple[Positive, Positive] = (0.75, 1.4)
     unscaled: Fraction = 0.4
+    enlarged: Fraction = 0.0
     max_disparity_px: Annotated[float, Field(ge=16)] = 192.0
     textures: Path | None = None
 
@@ -152,9 +153,9 @@ def load_recipe(
     name: str, assignments: Iterable[str] = (), flags: Mapping[str, Any] | None = None, command: str = "train"
 ) -> Recipe:
     """A shipped recipe of the command (train, pretrain) by its name, or a FILE.yaml, with settings replaced as in
-    config.load. Raises ConfigError."""
-    tree = overridden(read_tree(_find(name, command)), assignments, flags)
-    return validated(Recipe, tree, f"there are {', '.join(Recipe.model_fields)}; see the files in {_folder(command)}")
+    config.load. Raises ConfigError, FlagError."""
+    listing = f"there are {', '.join(Recipe.model_fields)}; see the files in {_folder(command)}"
+    return resolved(Recipe, lambda: read_tree(_find(name, command)), assignments, flags, listing)
 
 
 def shipped_recipes(command: str = "train") -> list[str]:

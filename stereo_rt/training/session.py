@@ -95,13 +95,18 @@ def prepare(recipe: Recipe, plan: Plan, crew: Crew, make: Callable[[str], nn.Mod
     make_deterministic(crew.device)
     torch.manual_seed(mixed_seed(recipe.seed))
     net = make(recipe.network).to(crew.device)
+    check_size(recipe, net)
+    return folder, net
+
+
+def check_size(recipe: Recipe, net: nn.Module) -> None:
+    """Whether crops of that size fit the network. Raises ConfigError."""
     step = cast(Sized, net).multiple_px
     if any(side % step or side < 2 * step for side in recipe.size):
         raise ConfigError(
             f"crops of {recipe.size[0]}x{recipe.size[1]} do not fit {recipe.network}: choose multiples of {step}, "
             f"at least {2 * step}, with --set size=WxH"
         )
-    return folder, net
 
 
 def habits(recipe: Recipe, plan: Plan, judge: Judge | None) -> Habits:
@@ -126,7 +131,8 @@ def conclude(trainer: Trainer, plan: Plan, say: Callable[[str], None], done: str
 
 
 def preview_samples(recipe: Recipe, crew: Crew, file: Path) -> None:
-    """A sheet of what the network would be shown. Raises OutputError, and what building the stream raises."""
+    """A sheet of what the network would be shown. Raises OutputError, ConfigError, and what building the stream raises."""
+    check_size(recipe, build(recipe.network))
     pool = min(recipe.scenes.pool, PREVIEWED)
     scenes = recipe.scenes.model_copy(update={"pool": pool, "fresh": min(recipe.scenes.fresh, pool)})
     recipe = recipe.model_copy(update={"scenes": scenes})

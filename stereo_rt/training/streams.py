@@ -29,7 +29,7 @@ def build_stream(recipe: Recipe, crew: Crew) -> Stream:
     if not recipe.data.folders or recipe.data.share < 1:
         scenes = recipe.scenes
         seed = mixed_seed(recipe.seed, crew.rank)
-        zoom = Zoom(*scenes.scales, scenes.unscaled)
+        zoom = Zoom(*scenes.scales, scenes.unscaled, scenes.enlarged)
         streams.append(SceneStream(size, batch, seed, crew.device, scenes.pool, scenes.fresh, scenes.textures, limit, zoom))
         weights.append(1 - recipe.data.share if recipe.data.folders else 1.0)
     for i, folder in enumerate(recipe.data.folders):

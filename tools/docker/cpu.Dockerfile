@@ -4,7 +4,8 @@
 #   docker run --rm -p 127.0.0.1:8080:8080 stereo-rt view synthetic://room --web 0.0.0.0:8080 --token a-long-secret
 #   docker run --rm -v "$PWD:/data" stereo-rt process left.mp4,right.mp4 --calib rig.yaml -o depth
 #
-# A USB camera goes in with --device /dev/video0. For training: --build-arg EXTRAS=web,video,mcap,bag,train
+# A USB camera goes in with --device /dev/video0 --group-add video (the image's user is in no group of the host's).
+# For training: --build-arg EXTRAS=web,video,mcap,bag,train
 FROM debian:bookworm-slim AS build
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3-venv \

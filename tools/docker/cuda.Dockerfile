@@ -5,6 +5,7 @@
 #   docker run --rm --gpus all -v "$PWD:/data" stereo-rt:cuda build student_s
 #   docker run --rm --gpus all -v "$PWD:/data" stereo-rt:cuda bench --against sgbm
 #
+# A USB camera goes in with --device /dev/video0 --group-add video (the image's user is in no group of the host's).
 # Engines are kept in /data/.stereo-rt, so they are built once. A Jetson's image is JetPack's own: see docs/jetson.md.
 ARG CUDA=13.0.1
 FROM nvidia/cuda:${CUDA}-devel-ubuntu24.04 AS build

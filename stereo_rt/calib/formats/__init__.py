@@ -37,8 +37,8 @@ def read_calibration(path: str | Path, frame_size: tuple[int, int] | None = None
     """The rig in a calibration file: StereoRig for a raw pair, RectifiedRig where the format describes rectified images.
 
     path: a file, or two joined by a comma (ROS left.yaml,right.yaml; OpenCV intrinsics.yml,extrinsics.yml).
-    frame_size: (width, height) of one eye's image. It fills in for a format that states none, and chooses among the
-    resolutions of a format that holds several; the rig returned may still be of another size (see its `scaled`).
+    frame_size: (width, height) of one eye's image. It fills in for a file that states none, if the principal point is near
+    its middle, and chooses among several resolutions; the rig returned may still be of another size (see its `scaled`).
     Raises CalibrationError: one sentence that names the file.
     """
     try:

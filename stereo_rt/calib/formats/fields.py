@@ -15,6 +15,8 @@ LARGEST = 1e9
 """No length, pixel or coefficient of a real camera comes near; larger numbers overflow in products."""
 LARGEST_IMAGE = 32767
 """OpenCV's maps hold 16-bit pixels."""
+OFF_CENTER = 0.15
+"""Principal points lie nearer to the middle, as a share of the image's width or height; images resized to 3/4 do not."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,19 @@ def pixels(value: float, name: str) -> int:
     if not 1 <= value <= LARGEST_IMAGE:
         raise CalibrationError(f"'{name}' is {value:g} and must be an image size in pixels, 1 to {LARGEST_IMAGE}")
     return whole(value, name)
+
+
+def fits_frames(K: np.ndarray, frame_size: tuple[int, int], line: str) -> None:
+    """Raise CalibrationError where frames of this (width, height), which the file does not state, are not those of K (3, 3).
+
+    line: what states the size in this format.
+    """
+    for n, (name, extent) in enumerate((("cx", "wide"), ("cy", "high"))):
+        if abs((K[n, 2] + 0.5) / frame_size[n] - 0.5) > OFF_CENTER:
+            raise CalibrationError(
+                f"states no image size, and its {name} = {K[n, 2]:.1f} does not fit frames {frame_size[n]} pixels {extent}: "
+                f"they look resized or cropped; state the size it was calibrated at with the line '{line}'"
+            )
 
 
 def intrinsic_matrix(fx: float, fy: float, cx: float, cy: float) -> np.ndarray:

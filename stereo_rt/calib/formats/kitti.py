@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import CalibrationError
 from ...geometry import RectifiedRig
 from .document import Document
-from .fields import Fields, pixels
+from .fields import Fields, fits_frames, pixels
 
 NAME = "KITTI calib"
 _LINE = re.compile(r"^(\w+):[ \t]*(.*)$", re.MULTILINE)
@@ -31,7 +31,7 @@ def read(documents: tuple[Document, ...], frame_size: tuple[int, int] | None) ->
     K_right, t_right = _decomposed(lines.numbers(prefix + right, 12))
     if abs(K[1, 1] / K[0, 0] - 1) > _SQUARE or abs(K_right[0, 0] / K[0, 0] - 1) > _SQUARE:
         raise CalibrationError("the focal lengths of its two projections differ, so the images are not rectified")
-    width, height = _size(lines, left, frame_size)
+    width, height = _size(lines, left, frame_size, K)
     return RectifiedRig(
         width,
         height,
@@ -52,13 +52,14 @@ def _decomposed(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return K, np.linalg.solve(K, P[:, 3])
 
 
-def _size(lines: Fields, left: str, frame_size: tuple[int, int] | None) -> tuple[int, int]:
+def _size(lines: Fields, left: str, frame_size: tuple[int, int] | None, K: np.ndarray) -> tuple[int, int]:
     key = f"S_rect_0{left}"
     if key in lines:
         width, height = lines.numbers(key, 2)
         return pixels(width, key), pixels(height, key)
     if frame_size is None:
         raise CalibrationError("states no image size, and there are no frames to take it from; use calib_cam_to_cam.txt")
+    fits_frames(K, frame_size, f"{key}: WIDTH HEIGHT")
     return frame_size
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from ...errors import CalibrationError
 from ..rig import CameraModel, Distortion, StereoRig
 from .document import MATRIX_TAGS, Document
-from .fields import Fields, pixels, whole
+from .fields import Fields, fits_frames, pixels, whole
 
 NAME = "OpenCV YAML/XML"
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ _DISTORTION = ("d", "dist", "distcoeff", "distcoeffs", "distortion", "distortion
 _ROTATION = ("r", "rotation", "rotationmatrix")
 _TRANSLATION = ("t", "translation", "translationvector")
 _SIZE = ("imagesize", "size")
+SIZE_LINE = "imageSize: [width, height]"
 
 
 def recognises(document: Document) -> bool:
@@ -42,8 +43,14 @@ def read(documents: tuple[Document, ...], frame_size: tuple[int, int] | None) ->
         documents = (*documents, partner)
     storage = Fields({_squeezed(key): value for d in documents for key, value in d.tree.items()})
     rotation, translation = _numbers(storage, _ROTATION, 9, 3), _numbers(storage, _TRANSLATION, 3)
-    size = _image_size(storage, frame_size)
+    stated = _image_size(storage)
+    size = stated or frame_size
+    if size is None:
+        raise CalibrationError(f"states no image size; add the line '{SIZE_LINE}'")
     left, right = (_camera(storage, eye, size) for eye in _EYES)
+    if stated is None:
+        for camera in (left, right):
+            fits_frames(camera.K, size, SIZE_LINE)
     R = rotation if rotation.size == 9 else cv2.Rodrigues(rotation)[0]
     return StereoRig(left, right, R, _metres(translation), name=documents[0].path.stem)
 
@@ -69,16 +76,14 @@ def _metres(T: np.ndarray) -> np.ndarray:
     return T / 1000
 
 
-def _image_size(storage: Fields, frame_size: tuple[int, int] | None) -> tuple[int, int]:
+def _image_size(storage: Fields) -> tuple[int, int] | None:
     for name in _SIZE:
         if name in storage:
             return storage.size(name)
     for width, height in (("imagewidth", "imageheight"), ("width", "height")):
         if width in storage:
             return pixels(storage.number(width), width), pixels(storage.number(height), height)
-    if frame_size is None:
-        raise CalibrationError("states no image size; add the line 'imageSize: [width, height]'")
-    return frame_size
+    return None
 
 
 def _numbers(storage: Fields, names: Iterable[str], *counts: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 The D400 rectifies its stereo streams itself, so what is read is the rectified geometry of one resolution: the one of
 the frames, or the first listed. The raw lens model in the same table (for Y16 calibration images) is not read.
+A table has 16 slots; those that its camera does not use hold zeros.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ def recognises(document: Document) -> bool:
 def read(documents: tuple[Document, ...], frame_size: tuple[int, int] | None) -> RectifiedRig:
     table = Fields(documents[0].tree)
     slots = sorted(int(found[1]) for key in table.tree if (found := _KEY.fullmatch(str(key))))
-    sizes = {slot: (_pixels(table, slot, "width"), _pixels(table, slot, "height")) for slot in slots}
+    used = [slot for slot in slots if all(table.number(f"rectified.{slot}.{key}") for key in ("width", "height", "fx"))]
+    sizes = {slot: (_pixels(table, slot, "width"), _pixels(table, slot, "height")) for slot in used}
+    if not sizes:
+        raise CalibrationError("none of its resolutions is filled in; read the table out of the camera again")
     fitting = [slot for slot, size in sizes.items() if frame_size in (None, size)]
     if not fitting:
         known = ", ".join("{}x{}".format(*size) for size in sizes.values())

@@ -11,6 +11,8 @@ import typer
 
 from ..progress import progress_bar
 
+ASSUMED = "chessboard:9x6:0.025"
+
 
 class Lens(str, Enum):
     auto = "auto"
@@ -23,10 +25,12 @@ def solve(
     left: Annotated[str, typer.Argument(metavar="LEFT|SBS", help="Folder or quoted glob of left, or side-by-side, images.")],
     right: Annotated[str | None, typer.Argument(metavar="[RIGHT]", help="The same of right images.")] = None,
     board: Annotated[
-        str,
-        typer.Option("--board", help="Such as chessboard:9x6:0.025 (inner corners; square in metres, 1: unknown), or YAML."),
-    ] = "chessboard:9x6:0.025",
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="RIG.yaml", help="Rig file to write.")] = Path("rig.yaml"),
+        str | None,
+        typer.Option("--board", help=f"Such as {ASSUMED}, the default (inner corners; square in metres, 1: unknown), or YAML."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="RIG.yaml", help="Rig file to write; a redo replaces none but a redo.")
+    ] = Path("rig.yaml"),
     report: Annotated[Path | None, typer.Option("--report", metavar="F.html", help="Write a page to look at.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write every figure here.")] = None,
     lens: Annotated[Lens, typer.Option("--lens", help="auto takes what predicts views left out best.")] = Lens.auto,
@@ -45,7 +49,7 @@ def solve(
     from ...calib.solving import describe, failed, solve_files, write
     from ...errors import CalibrationError, CheckFailed
 
-    target = parse_board(board)
+    target = parse_board(board or ASSUMED)
     try:
         with progress_bar("board") as progress:
             solved = solve_files(left, right, target, None if lens is Lens.auto else lens.value, baseline, progress)
@@ -53,14 +57,13 @@ def solve(
         if json_file is not None:
             failed(json_file, str(e))
         raise CheckFailed(f"redo: {e}; {out} was not written") from None
-    write(solved, out, report, json_file)
-    for line in describe(solved):
+    wrote = write(solved, out, report, json_file)
+    for line in describe(solved, assumed=board is None):
         typer.echo(line)
     written = f"{out}: written, verdict {solved.verdict.grade}"
     if solved.verdict.grade == "redo":
-        raise CheckFailed(
-            f"redo: {solved.verdict.reason}; next: {solved.verdict.next} ({written}, and refused without --force)"
-        )
+        fate = f"{written}, and refused without --force" if wrote else f"{out} exists and was kept; -o NEW.yaml writes this one"
+        raise CheckFailed(f"redo: {solved.verdict.reason}; next: {solved.verdict.next} ({fate})")
     typer.echo(f"{solved.verdict.grade}: {solved.verdict.reason}")
     typer.echo(written)
     typer.echo(f"next: {solved.verdict.next.replace('RIG', str(out))}")

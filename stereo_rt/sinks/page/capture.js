@@ -1,9 +1,10 @@
 // The page keeps no state of its own: it shows what /status.json says and posts the user's commands to /control.
 
+import { onKeys } from "./keys.js";
+
 const $ = (id) => document.getElementById(id);
 const picture = $("picture");
 const commands = ["take", "undo", "auto", "finish"];
-const keys = { " ": "take", u: "undo", a: "auto", q: "finish" };
 
 async function command(name) {
   try {
@@ -20,15 +21,17 @@ async function command(name) {
 }
 
 for (const name of commands) $(name).addEventListener("click", () => command(name));
-document.addEventListener("keydown", (event) => {
-  const plain = !event.ctrlKey && !event.metaKey && !event.altKey && event.target === document.body;
-  if (plain && keys[event.key]) {
-    event.preventDefault();
-    command(keys[event.key]);
-  }
+onKeys({
+  " ": () => command("take"),
+  u: () => command("undo"),
+  a: () => command("auto"),
+  q: () => command("finish"),
 });
 
+let finished = false; // and with it the server: nothing more comes
+
 function render(status) {
+  finished = status.finished;
   const state = status.finished ? "finished" : status.enough ? "enough" : "capturing";
   $("state").textContent = `${state}, ${status.pairs} pairs`;
   $("state").dataset.state = status.finished ? "paused" : "ok";
@@ -40,6 +43,7 @@ function render(status) {
 let connected = false;
 
 function disconnected() {
+  if (finished) return;
   connected = false;
   $("state").textContent = "no connection";
   $("state").dataset.state = "no connection";
@@ -55,7 +59,7 @@ async function poll() {
   } catch {
     disconnected();
   }
-  setTimeout(poll, 300);
+  if (!finished) setTimeout(poll, 300);
 }
 
 picture.addEventListener("load", () => {

@@ -1,5 +1,7 @@
 // The page keeps no state of its own: it shows what /status.json says and posts what the user wants to /control.
 
+import { onKeys } from "./keys.js";
+
 const $ = (id) => document.getElementById(id);
 const picture = $("picture");
 let view = "all";
@@ -49,23 +51,16 @@ const actions = {
 };
 for (const [id, act] of Object.entries(actions)) $(id).addEventListener("click", act);
 
-const keys = { " ": "pause", s: "step", ".": "step", p: "snapshot", r: "record" };
-document.addEventListener("keydown", (event) => {
-  const plain = !event.ctrlKey && !event.metaKey && !event.altKey && event.target === document.body;
-  if (plain && keys[event.key]) {
-    event.preventDefault();
-    actions[keys[event.key]]();
-  }
-});
+const { pause, step, snapshot, record } = actions;
+onKeys({ " ": pause, s: step, ".": step, p: snapshot, r: record }, ["s", "."]);
 
+// The end that was not moved stays what it is, also where its slider does not reach. A far end of null is no limit.
 function setRange(moved) {
-  const near = $("near");
-  const far = $("far");
-  if (Number(near.value) >= Number(far.value)) {
-    if (moved === near) near.value = Number(far.value) - 0.1;
-    else far.value = Number(near.value) + 0.5;
-  }
-  control({ range_m: [Number(near.value), Number(far.value)] });
+  if (!status) return;
+  let [near, far] = status.controls.range_m;
+  if (moved.id === "near") near = Math.max(0, Math.min(Number(moved.value), (far ?? Infinity) - 0.1));
+  else far = moved.value === moved.max ? null : Math.max(Number(moved.value), near + 0.5);
+  control({ range_m: `${near}:${far ?? ""}` });
 }
 
 $("threshold").addEventListener("input", (event) => control({ min_confidence: Number(event.target.value) }));
@@ -88,7 +83,7 @@ function render(news) {
   $("state").dataset.state = status.state;
   $("matcher").textContent = status.matcher && `${status.matcher}, confidence: ${status.confidence}`;
   $("warnings").textContent = [status.detail, ...status.warnings].filter(Boolean).join(" · ");
-  $("message").textContent = controls.recording ? `recording to ${controls.recording}` : status.message;
+  $("message").textContent = status.notes.join(" · ");
 
   put("threshold", controls.min_confidence);
   put("near", controls.range_m[0]);

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .labelled import Labelled, Sample, below, read_colour, read_scaled
+from .labelled import Labelled, Sample, below, hidden_by, read_colour, read_scaled
 
 LOOKS_FOR = "image_2, image_3 and disp_occ_0 (2015), or colored_0 and disp_occ (2012)"
 SCALE = 256
@@ -51,5 +51,5 @@ def _read(home: Path, name: str, edition: _Edition) -> Sample:
     left, right = (read_colour(home / eye / name) for eye in edition.eyes)
     maps = [home / truth / name for truth in (edition.occluded_too, edition.seen_twice)]
     known = [read_scaled(file, SCALE) for file in maps if file.exists()]
-    occluded = np.isfinite(known[0]) & np.isnan(known[1]) if len(known) == 2 else None
+    occluded = hidden_by(known[0], np.isfinite(known[1])) if len(known) == 2 else None
     return Sample(left, right, known[0], occluded)

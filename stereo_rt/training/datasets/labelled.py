@@ -18,6 +18,10 @@ SEEN_TWICE_PX = 1.0
 """Where the truth of both eyes differs by more, the right eye sees something else."""
 
 
+class SizesDiffer(SourceError):
+    """Two maps of one pair."""
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """What a Labelled holds once it is read.
@@ -45,16 +49,15 @@ class Labelled:
         """The pair. Raises SourceError: a file is missing, damaged, or of another size than the left image."""
         try:
             sample = self.read()
+            for what in ("right", "truth_px", "occluded", "weight"):
+                if (values := getattr(sample, what)) is not None:
+                    _check_sizes(sample.left, values, f"the left image and '{what}'")
+        except SizesDiffer as e:
+            raise SourceError(f"{self.name}: {e}; get this scene again") from None
         except SourceError:
             raise
         except StereoError as e:  # a map in one of our own formats
             raise SourceError(str(e)) from None
-        shape = sample.left.shape[:2]
-        for what in ("right", "truth_px", "occluded", "weight"):
-            values = getattr(sample, what)
-            if values is not None and values.shape[:2] != shape:
-                sizes = " and ".join(f"{w}x{h}" for h, w in (shape, values.shape[:2]))
-                raise SourceError(f"{self.name}: the left image and '{what}' differ in size ({sizes}); get this scene again")
         return sample
 
 
@@ -93,11 +96,27 @@ def read_positive_pfm(file: Path) -> np.ndarray:
     return values
 
 
+def hidden_by(truth_px: np.ndarray, seen_twice: np.ndarray) -> np.ndarray:
+    """(H, W) bool: True where the truth (H, W) is known and the mask (H, W) of what both eyes see is not set.
+
+    Raises SizesDiffer.
+    """
+    _check_sizes(truth_px, seen_twice, "the disparity and the mask of what both eyes see")
+    return np.isfinite(truth_px) & ~seen_twice
+
+
 def occluded_by(left_px: np.ndarray, right_px: np.ndarray) -> np.ndarray:
     """(H, W) bool from the truth of both eyes, (H, W) each: True where the right eye sees another point, or none.
 
-    False where either is not known.
+    False where either is not known. Raises SizesDiffer.
     """
+    _check_sizes(left_px, right_px, "the disparities of both eyes")
     with np.errstate(invalid="ignore"):
         outside = np.arange(left_px.shape[1], dtype=np.float32) - left_px < -0.5
         return outside | (disagreement_px(left_px, right_px) > SEEN_TWICE_PX)
+
+
+def _check_sizes(one: np.ndarray, other: np.ndarray, what: str) -> None:
+    if one.shape[:2] != other.shape[:2]:
+        sizes = " and ".join(f"{m.shape[1]}x{m.shape[0]}" for m in (one, other))
+        raise SizesDiffer(f"{what} differ in size ({sizes})")

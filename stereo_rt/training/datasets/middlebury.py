@@ -11,10 +11,18 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from ...errors import SourceError
-from .labelled import Labelled, Sample, below, folders_with, occluded_by, read_colour, read_positive_pfm, read_scaled
+from .labelled import (
+    Labelled,
+    Sample,
+    below,
+    folders_with,
+    hidden_by,
+    occluded_by,
+    read_colour,
+    read_positive_pfm,
+    read_scaled,
+)
 
 LOOKS_FOR = "folders with im0.png, im1.png and disp0.pfm or disp0GT.pfm (2014, MiddEval3), or view1.png and disp1.png (2006)"
 FULL_ROWS = 1110
@@ -38,7 +46,7 @@ def read_modern(scene: Path, truth: Path, other: Path) -> Sample:
     truth_px, mask = read_positive_pfm(truth), truth.with_name("mask0nocc.png")
     occluded = None
     if mask.exists():
-        occluded = np.isfinite(truth_px) & (read_colour(mask)[..., 0] != 255)
+        occluded = hidden_by(truth_px, read_colour(mask)[..., 0] == 255)
     elif other.exists():
         occluded = occluded_by(truth_px, read_positive_pfm(other))
     return Sample(read_colour(scene / "im0.png"), read_colour(scene / "im1.png"), truth_px, occluded)

@@ -15,7 +15,7 @@ import numpy as np
 from ...errors import SourceError
 from ...evaluation.datasets import Scene, find_scenes
 from ...sources.images import read_image
-from .labelled import Labelled, Sample
+from .labelled import Labelled, Sample, hidden_by
 
 LOOKS_FOR = "folders with left.png, right.png and a meta.json that names a disparity_encoding"
 
@@ -28,7 +28,7 @@ def find(folder: Path) -> list[Labelled]:
 
 def _read(scene: Scene) -> Sample:
     seen_twice, truth_px = scene.not_occluded(), scene.truth_px()
-    occluded = None if seen_twice is None else np.isfinite(truth_px) & ~seen_twice
+    occluded = None if seen_twice is None else hidden_by(truth_px, seen_twice)
     return Sample(*scene.images(), truth_px, occluded, _weight(scene.folder))
 
 

@@ -13,18 +13,17 @@ from .view import View
 LEAST_CONTRAST = 0.15  # of large surfaces, as a share of what the texture has
 LEAST_DEVIATION = 0.02  # of the brightness of large surfaces: below it nothing could be matched over most of the view
 MOST_CONTRAST = 6.0  # what a texture may be exaggerated to for that
+APART = 37 * np.arange(6)  # between the textures of a thing's faces, where they have different ones
 MOSTLY = 0.5  # from this opacity on the truth is of the pane, below it of what is behind
 
 
 @dataclass(frozen=True, eq=False)
 class Materials:
-    """Of n things. texture (n,) int; per_face (n,) bool: another texture on each face; texels (n,) a baseline; offset
-    (n, 2) texels; contrast (n,) of the texture about its mean; tint (n, 3); specular (n,) and shininess (n,) of the
-    highlight; reflectivity (n,) in [0, 0.45], the mirrored surroundings (infinitely far); opacity (n,), less than 1 for
-    panes only."""
+    """Of n things. texture (n, 6) int, of each face; texels (n,) a baseline; offset (n, 2) texels; contrast (n, 6) of the
+    texture about its mean; tint (n, 3); specular (n,) and shininess (n,) of the highlight; reflectivity (n,) in [0, 0.45],
+    the mirrored surroundings (infinitely far); opacity (n,), less than 1 for panes only."""
 
     texture: np.ndarray
-    per_face: np.ndarray
     texels: np.ndarray
     offset: np.ndarray
     contrast: np.ndarray
@@ -67,22 +66,23 @@ def sample_materials(
     def shared(values: np.ndarray) -> np.ndarray:
         return values[group]
 
-    texture = shared(rng.integers(len(deviation), size=groups))
+    first = rng.integers(len(deviation), size=groups)
     contrast = shared(rng.choice([1.4, 1.4, 1.4, 1, 1, 0.5, 0.2, 0.06], groups))
     depth = np.maximum(things.centre[:, 2], view.focal_px / view.most_px)
     depth[0] = 0.5 * view.focal_px / view.far_px  # the room, in whose midst the eyes are
     colour = 1 + 1.2 * pick((groups, 1)) * (pick((groups, 3)) - 0.5)
     tint = shared(((0.45 + 0.35 * pick((groups, 1))) * colour).clip(max=0.9))  # light must not bleach it
-    visible = np.maximum(deviation[texture] * tint.mean(1), 1e-3)
+    clear, per_face = pick(groups) < 0.65, pick(groups) < 0.5
+    texture = shared((first[:, None] + APART * per_face[:, None]) % len(deviation))
+    visible = np.maximum(deviation[texture] * tint.mean(1, keepdims=True), 1e-3)
     floor = np.maximum(LEAST_CONTRAST, LEAST_DEVIATION / visible).clip(max=MOST_CONTRAST)
-    clear = pick(groups) < 0.65
+    contrast = np.repeat(contrast[:, None], len(APART), 1)
     pane = things.kind == Kind.PANE
     return Materials(
         texture=texture,
-        per_face=shared(pick(groups) < 0.5),
         texels=shared(0.35 * 7 ** pick(groups)) * view.focal_px / depth,
         offset=256 * pick((n, 2)),
-        contrast=np.where(large, np.maximum(contrast, floor), contrast),
+        contrast=np.where(large[:, None], np.maximum(contrast, floor), contrast),
         tint=tint * (1 + 0.12 * (pick((n, 1)) - 0.5)),
         specular=shared(np.where(pick(groups) < 0.25, 0.6 * pick(groups), 0)),
         shininess=shared(8 * 12 ** pick(groups)),

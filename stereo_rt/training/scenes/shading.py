@@ -56,13 +56,13 @@ def _textured(
     u = torch.where(face == 0, place[1], place[0]) * texels + looks["offset"][:, 0]
     v = torch.where(face == 2, place[1], place[2]) * texels + looks["offset"][:, 1]
     behind = torch.where(face == 0, gradient[0], torch.where(face == 1, gradient[1], gradient[2])) > 0
-    side = (2 * face + behind) * looks["per_face"]
-    texture = (looks["texture"] + 37 * side) % textures.count
+    side = (2 * face + behind)[:, None]
+    texture = looks["texture"].gather(1, side)[:, 0]
     # The footprint of a pixel is longer than wide on slanted surfaces; between the two is the usual compromise.
     level = (px * texels * towards.clamp(min=0.05) ** -0.5).clamp(min=1).log2()
     mean = textures.mean.index_select(0, texture)
     picture = textures.look_up(texture, u, v, level)
-    return (mean + (picture - mean) * looks["contrast"][:, None]) * looks["tint"]
+    return (mean + (picture - mean) * looks["contrast"].gather(1, side)) * looks["tint"]
 
 
 def _lit(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..batch import Batch
 from ..chance import generator
-from ..crops import Zoom, cut, draw_crop
+from ..crops import Zoom, cut, draw_crop, draw_enlarged, mirrored
 from ..sensor import sense
 from .layout import sample_layout
 from .rendering import Rendered, render
@@ -25,7 +25,7 @@ AT_ONCE = {"cuda": 8}  # scenes to a call of render, one elsewhere; a CPU makes 
 class SceneStream:
     """A Stream of crops of a pool of scenes, seen by two imperfect cameras.
 
-    size: (width, height) of the crops. batch: how many. pool: scenes held in memory (about 2 MB each at 512x256).
+    size: (width, height) of the crops. batch: how many. pool: scenes held in memory (about 3 MB each at 512x256).
     fresh: new scenes a step (0.25: one every fourth); the oldest go. textures: a folder of photographs to use beside the
     procedural textures.
     max_disparity_px: the scenes have no more than this; of a crop that was enlarged, what exceeds it is not known.
@@ -50,7 +50,7 @@ class SceneStream:
     ) -> None:
         if min(batch, pool) < 1 or not 0 <= fresh <= pool or max_disparity_px < 16 or min(size) < 32:
             raise ValueError(f"batch {batch}, pool {pool}, fresh {fresh}, size {size} and {max_disparity_px} px are no stream")
-        self.size, self.seed, self.max_disparity_px, self.zoom = size, seed, max_disparity_px, zoom
+        self.size, self.seed, self.max_disparity_px, self.zoom = size, seed, max_disparity_px, zoom or Zoom()
         self._batch, self._pool, self._fresh, self._device = batch, pool, fresh, torch.device(device)
         self._textures = make_textures(TEXTURES, seed, self._device, textures)
         width, height = self._scene_size = (round(size[0] * MARGIN), round(size[1] * MARGIN))
@@ -59,8 +59,8 @@ class SceneStream:
         # Some are drawn before their step, so that they can be drawn together.
         places = pool + self._at_once * self._workers - 1
         self._images = torch.empty(places, 6, height, width, dtype=torch.uint8, device=self._device)
-        self._disparity_px = torch.empty(places, height, width, device=self._device)
-        self._occluded = torch.empty(places, height, width, dtype=torch.bool, device=self._device)
+        self._disparity_px = torch.empty(places, 2, height, width, device=self._device)
+        self._occluded = torch.empty(places, 2, height, width, dtype=torch.bool, device=self._device)
         self._held = [-1] * places  # the scene in each of them
 
     def batch(self, step: int) -> Batch:
@@ -69,14 +69,21 @@ class SceneStream:
         chance = generator(self.seed, step)
         crops = [self._crop(first, chance) for _ in range(self._batch)]
         images, disparity_px, occluded = (torch.stack(field) for field in zip(*crops, strict=True))
-        left, right = sense(images[:, :3], images[:, 3:], chance)
-        return Batch(left, right, disparity_px.masked_fill(disparity_px > self.max_disparity_px, torch.nan), occluded)
+        seen = torch.cat(sense(images[:, :3], images[:, 3:], chance), 1)
+        for i in range(self._batch):
+            window = draw_enlarged(chance, self.size, self.zoom.enlarged)
+            if window is not None:
+                pixels = seen[i].mul(255).round().to(torch.uint8)
+                seen[i], disparity_px[i], occluded[i] = cut(window, pixels, disparity_px[i], occluded[i], self.size)
+        known_px = disparity_px.masked_fill(disparity_px > self.max_disparity_px, torch.nan)
+        return Batch(seen[:, :3], seen[:, 3:], known_px, occluded)
 
     def _crop(self, first: int, chance: torch.Generator) -> tuple[Tensor, ...]:
         scene = first + (int(torch.randint(self._pool, (), generator=chance)) - first) % self._pool
         crop = draw_crop(chance, self._scene_size, self.size, self.zoom)
-        place = scene % len(self._held)
-        return cut(crop, self._images[place], self._disparity_px[place], self._occluded[place], self.size)
+        place, eye = scene % len(self._held), int(torch.randint(2, (), generator=chance))
+        pair = self._images[place], self._disparity_px[place, eye], self._occluded[place, eye]
+        return cut(crop, *(mirrored(*pair) if eye else pair), self.size)
 
     def _hold(self, first: int) -> None:
         """Draws the scenes of the pool from `first` on that are missing, and with them some that are next."""
@@ -99,7 +106,8 @@ class SceneStream:
             for scenes, rendered in zip(parts, drawn, strict=True):
                 places = [k % len(self._held) for k in scenes]
                 self._images[places] = torch.cat(rendered.images, 1).mul(255).round().to(torch.uint8)
-                self._disparity_px[places], self._occluded[places] = rendered.disparity_px[0], rendered.occluded[0]
+                self._disparity_px[places] = torch.stack(rendered.disparity_px, 1)
+                self._occluded[places] = torch.stack(rendered.occluded, 1)
                 for place, k in zip(places, scenes, strict=True):
                     self._held[place] = k
 
