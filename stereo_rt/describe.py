@@ -14,8 +14,8 @@ import numpy as np
 from .calib.formats import read_calibration
 from .calib.rectify import rectify_rig
 from .calib.rig import StereoRig
+from .datasets.ours import find_scenes
 from .errors import SourceError, StereoError
-from .evaluation.datasets import find_scenes
 from .geometry import RectifiedRig
 from .matchers.models import find_model, shipped_models
 from .sinks import files

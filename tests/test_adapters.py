@@ -170,7 +170,7 @@ def test_distill_takes_a_teacher_by_its_name(tmp_path: Path, capsys: pytest.Capt
     with pytest.raises(SystemExit) as e:
         main([*asked, "--teacher-clone", str(clone), "--teacher-checkpoint", str(checkpoint)])
     assert not e.value.code
-    from stereo_rt.training.datasets import open_dataset
+    from stereo_rt.datasets import open_dataset
 
     (labelled,) = open_dataset(tmp_path / "out" / "labels")
     truth = labelled.load().truth_px

@@ -13,7 +13,7 @@ import yaml
 
 pytest.importorskip("torch")
 
-from training_kit import load_tool
+from tools_kit import load_tool
 
 from stereo_rt import paths
 

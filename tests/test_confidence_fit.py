@@ -20,6 +20,7 @@ from stereo_rt.confidence.cues import CUES, cues_for, rows
 from stereo_rt.confidence.regressor import KEY, Regressor, calibrated
 from stereo_rt.confidence.samples import Samples, collect, drawn_scenes
 from stereo_rt.config import MatchConfig
+from stereo_rt.datasets import Sample
 from stereo_rt.errors import ModelError, SourceError, UsageError
 from stereo_rt.evaluation.metrics import confidence_quality
 from stereo_rt.frames import Disparity
@@ -27,7 +28,6 @@ from stereo_rt.matchers import Matcher, create_matcher
 from stereo_rt.paths import engines
 from stereo_rt.sinks.files import write_pfm
 from stereo_rt.sources.synthetic import SyntheticCamera
-from stereo_rt.training.datasets import Sample
 
 SIZE = (160, 120)
 SCENES, PIXELS = 5, 60

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stereo_rt.config import Config, load
+from stereo_rt.datasets.ours import find_scenes
 from stereo_rt.describe import describe
 from stereo_rt.errors import CalibrationError, OutputError, SourceError
-from stereo_rt.evaluation.datasets import find_scenes
 from stereo_rt.frames import Disparity
 from stereo_rt.matchers import create_matcher
 from stereo_rt.matchers.base import Matcher, MatcherSpec

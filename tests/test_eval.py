@@ -18,8 +18,9 @@ from typer.testing import CliRunner
 
 from stereo_rt.cli import app as cli
 from stereo_rt.config import MatchConfig
+from stereo_rt.datasets import open_dataset
+from stereo_rt.datasets.ours import find_scenes
 from stereo_rt.errors import SourceError
-from stereo_rt.evaluation.datasets import find_scenes
 from stereo_rt.evaluation.metrics import confidence_quality, error_rates, mean_of
 from stereo_rt.evaluation.report import evaluate
 from stereo_rt.frames import Disparity
@@ -142,9 +143,9 @@ def test_a_mask_of_another_size_is_one_sentence(dataset: Path, tmp_path: Path) -
     shutil.copytree(dataset, tmp_path / "copy")
     for mask in (tmp_path / "copy").rglob("nocc.png"):
         cv2.imwrite(str(mask), np.full((8, 9), 255, np.uint8))
-    wrong = pytest.raises(SourceError, match=r"nocc\.png is \(8, 9\)")
+    wrong = pytest.raises(SourceError, match=r"mask of what both eyes see differ in size \(160x96 and 9x8\)")
     with closing(create_matcher(MatchConfig(backend="sgbm"))) as matcher, wrong:
-        evaluate(matcher, find_scenes(tmp_path / "copy"))
+        evaluate(matcher, open_dataset(tmp_path / "copy"))
 
 
 def test_an_empty_folder_is_one_sentence(tmp_path: Path) -> None:
@@ -228,5 +229,5 @@ def test_ground_truth_of_another_size_is_one_sentence(dataset: Path, tmp_path: P
     (tmp_path / "disp.pfm").write_bytes((scene.folder / "disp.pfm").read_bytes())
     (tmp_path / "meta.json").write_bytes((scene.folder / "meta.json").read_bytes())
     result = CliRunner().invoke(cli.app, ["eval", str(tmp_path), "--backend", "sgbm", "--json", str(tmp_path / "r.json")])
-    assert isinstance(result.exception, SourceError) and "ground truth is (96, 160)" in str(result.exception)
+    assert isinstance(result.exception, SourceError) and "'truth_px' differ in size (30x20 and 160x96)" in str(result.exception)
     assert not (tmp_path / "r.json").exists()

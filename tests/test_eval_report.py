@@ -16,9 +16,9 @@ import pytest
 from typer.testing import CliRunner
 
 from stereo_rt.cli import app as cli
+from stereo_rt.datasets import open_dataset
 from stereo_rt.errors import ModelError, UsageError
 from stereo_rt.evaluation.charts import Line, chart
-from stereo_rt.evaluation.datasets import find_scenes
 from stereo_rt.evaluation.pictures import error_ramp, named_ramp, palette_png
 from stereo_rt.evaluation.table import COLUMNS, table
 from stereo_rt.render import color_table
@@ -67,7 +67,7 @@ def made(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict,
 
 
 def test_a_scene_belongs_to_the_first_folder_below_the_dataset(dataset: Path) -> None:
-    assert [s.set for s in find_scenes(dataset)] == [dataset.name, "rooms", "rooms"]
+    assert [s.set for s in open_dataset(dataset)] == [dataset.name, "rooms", "rooms"]
 
 
 def test_sets_and_the_mean_are_means_over_scenes(made: tuple[dict, str, Path], dataset: Path) -> None:

@@ -17,9 +17,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from training_kit import load_tool
+from tools_kit import load_tool
 
-from stereo_rt.training.datasets import open_dataset
+from stereo_rt.datasets import open_dataset
 
 SCENES = ("train/part1/000000", "train/part2/000001", "test/000040")
 tool = load_tool("get_dataset")

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from training_kit import load_tool
+from tools_kit import load_tool
 
 from stereo_rt.engine.gpu import Gpu
 from stereo_rt.engine.replay import CudaError

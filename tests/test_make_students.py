@@ -13,7 +13,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 pytest.importorskip("onnx")
 
-from training_kit import load_tool, one_thread  # noqa: E402, F401
+from tools_kit import load_tool  # noqa: E402
+from training_kit import one_thread  # noqa: E402, F401
 
 from stereo_rt.config import MatchConfig  # noqa: E402
 from stereo_rt.matchers import create_matcher  # noqa: E402

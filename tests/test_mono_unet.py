@@ -14,7 +14,8 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("safetensors")
 
 from standins import make_standin  # noqa: E402
-from training_kit import load_tool, one_thread, write_pairs  # noqa: E402, F401
+from tools_kit import load_tool  # noqa: E402
+from training_kit import one_thread, write_pairs  # noqa: E402, F401
 
 from stereo_rt.config import MatchConfig, validate  # noqa: E402
 from stereo_rt.engine.origin import open_origin  # noqa: E402

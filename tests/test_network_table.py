@@ -14,7 +14,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 pytest.importorskip("onnx")
 
-from training_kit import load_tool, one_thread, write_pairs  # noqa: E402, F401
+from tools_kit import load_tool  # noqa: E402
+from training_kit import one_thread, write_pairs  # noqa: E402, F401
 
 TRAINED = ("stereo_unet", "mobile_stereonet")
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -20,8 +20,9 @@ pytest.importorskip("safetensors")
 pytest.importorskip("onnx")
 
 import torch.nn.functional as F  # noqa: E402
+from tools_kit import load_tool  # noqa: E402
 from torch import Tensor  # noqa: E402
-from training_kit import load_tool, one_thread, write_pairs  # noqa: E402, F401
+from training_kit import one_thread, write_pairs  # noqa: E402, F401
 
 from stereo_rt.cli import app as cli  # noqa: E402
 from stereo_rt.engine.origin import open_origin  # noqa: E402

@@ -18,7 +18,8 @@ pytest.importorskip("safetensors")
 pytest.importorskip("onnx")
 
 from standins import make_standin, timm  # noqa: F401
-from training_kit import load_tool, one_thread  # noqa: F401
+from tools_kit import load_tool
+from training_kit import one_thread  # noqa: F401
 
 from stereo_rt.cli.app import main
 from stereo_rt.nets import MONO, OTHERS

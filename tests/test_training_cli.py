@@ -16,18 +16,17 @@ pytest.importorskip("onnx")
 from training_kit import one_thread, write_pairs  # noqa: E402, F401
 
 from stereo_rt.cli import app as cli  # noqa: E402
+from stereo_rt.datasets import open_dataset  # noqa: E402
 from stereo_rt.engine.export import export_onnx  # noqa: E402
 from stereo_rt.engine.origin import open_origin  # noqa: E402
 from stereo_rt.errors import ConfigError, StereoError  # noqa: E402
-from stereo_rt.evaluation.datasets import find_scenes  # noqa: E402
 from stereo_rt.evaluation.report import evaluate  # noqa: E402
 from stereo_rt.matchers.torch import NetMatcher  # noqa: E402
 from stereo_rt.nets import build  # noqa: E402
 from stereo_rt.nets.layers import ConvNorm  # noqa: E402
 from stereo_rt.training import checkpoint  # noqa: E402
 from stereo_rt.training.batch import Batch  # noqa: E402
-from stereo_rt.training.datasets import open_dataset  # noqa: E402
-from stereo_rt.training.datasets.stream import DatasetStream  # noqa: E402
+from stereo_rt.training.dataset_stream import DatasetStream  # noqa: E402
 from stereo_rt.training.initial import TRAINED_RMS, initialise  # noqa: E402
 from stereo_rt.training.table import read_rows  # noqa: E402
 
@@ -60,7 +59,7 @@ def test_from_nothing_to_a_scored_network_that_exports(pairs: Path, tmp_path: Pa
     state = json.loads((tmp_path / "run" / "state.json").read_text())
     assert state["recipe"]["data"] == {"folders": [str(pairs)], "share": 1.0} and state["samples"] == 8
     origin = open_origin(str(tmp_path / "run"))
-    mean = evaluate(NetMatcher(origin.net, origin.size, torch.device("cpu"), "n"), find_scenes(pairs))["mean"]
+    mean = evaluate(NetMatcher(origin.net, origin.size, torch.device("cpu"), "n"), open_dataset(pairs))["mean"]
     assert mean["all"]["epe"] == pytest.approx(scores[-1]["epe"], rel=1e-2)
 
 

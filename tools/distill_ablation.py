@@ -19,12 +19,12 @@ import numpy as np
 import torch
 
 from stereo_rt.atomic import write_bytes
+from stereo_rt.datasets import open_dataset
 from stereo_rt.engine.origin import open_origin
 from stereo_rt.nets import build
 from stereo_rt.training.batch import Batch, Stream
 from stereo_rt.training.chance import mixed_seed
-from stereo_rt.training.datasets import open_dataset
-from stereo_rt.training.datasets.stream import DatasetStream
+from stereo_rt.training.dataset_stream import DatasetStream
 from stereo_rt.training.distillation import Distillation
 from stereo_rt.training.folder import RECIPE, RunFolder
 from stereo_rt.training.initial import initialise

@@ -3,7 +3,7 @@
     python tools/first_study.py DATASET -o OUT [--scenes 10] [--seed 0] [--teacher finer:student_s] [--steps 2000]
         [--students stereo_unet mobile_stereonet hybrid_attention] [--losses l1 ssim l1_ssim]
 
-DATASET: a folder (InStereo2K, or any other layout of stereo_rt/training/datasets), LAYOUT:FOLDER, or synthetic. OUT holds
+DATASET: a folder (InStereo2K, or any other layout of stereo_rt/datasets), LAYOUT:FOLDER, or synthetic. OUT holds
 
     metadata.json                     what was asked; every scene's part (train, test) and its range of disparities in px
     labels/{train,test}/SCENE/        the pair and the teacher's label, as `stereo-rt distill` stores them
@@ -29,6 +29,7 @@ import numpy as np
 
 from stereo_rt.atomic import replacing, write_bytes
 from stereo_rt.config import MatchConfig
+from stereo_rt.datasets import Labelled, Sample, open_dataset
 from stereo_rt.devices import choose_device
 from stereo_rt.engine.origin import open_origin
 from stereo_rt.errors import OutputError, StereoError, UsageError
@@ -37,7 +38,6 @@ from stereo_rt.matchers.torch import NetMatcher
 from stereo_rt.render import colorize
 from stereo_rt.sources.synthetic import SyntheticCamera
 from stereo_rt.training import checkpoint
-from stereo_rt.training.datasets import Labelled, Sample, open_dataset
 from stereo_rt.training.folder import RECIPE
 from stereo_rt.training.labels import LabelRules, LabelStore, label
 from stereo_rt.training.losses import REGRESSIONS

@@ -26,9 +26,9 @@ from pathlib import Path, PurePosixPath
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from stereo_rt.datasets import LAYOUTS, open_dataset
 from stereo_rt.digest import BLOCK_BYTES, sha256_of
 from stereo_rt.errors import CheckFailed, OutputError, SourceError, StereoError, UsageError
-from stereo_rt.training.datasets import LAYOUTS, open_dataset
 
 PATIENCE_S = 60
 

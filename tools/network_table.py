@@ -19,11 +19,11 @@ from typing import Any
 
 from stereo_rt.atomic import write_bytes
 from stereo_rt.config import MatchConfig
+from stereo_rt.datasets import open_dataset
 from stereo_rt.devices import choose_device
 from stereo_rt.engine.export import export_checked
 from stereo_rt.engine.origin import open_origin
 from stereo_rt.errors import MissingExtra, ModelError, StereoError
-from stereo_rt.evaluation.datasets import find_scenes
 from stereo_rt.evaluation.report import evaluate
 from stereo_rt.matchers import create_matcher
 from stereo_rt.matchers.models import find_model
@@ -135,7 +135,7 @@ def judged(name: str, args: argparse.Namespace, place: Path, crew: Crew) -> dict
     }
     if args.dataset is not None:
         matcher = NetMatcher(net, tuple(args.grid), crew.device, name)
-        row["dataset"] = evaluate(matcher, find_scenes(args.dataset))["mean"]["all"]
+        row["dataset"] = evaluate(matcher, open_dataset(args.dataset))["mean"]["all"]
     return row
 
 

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from stereo_rt.atomic import write_bytes
+from stereo_rt.datasets import open_dataset
 from stereo_rt.devices import choose_device
 from stereo_rt.engine.origin import open_origin
 from stereo_rt.errors import StereoError
-from stereo_rt.evaluation.datasets import find_scenes
 from stereo_rt.evaluation.report import evaluate
 from stereo_rt.evaluation.table import Column
 from stereo_rt.matchers.torch import NetMatcher
@@ -89,7 +89,7 @@ def judged(place: Path, recipe: Recipe, args: argparse.Namespace, crew: Crew) ->
     row: dict[str, Any] = {"drawn": drawn_figures(net, batches)}
     if args.dataset is not None:
         matcher = NetMatcher(net, tuple(args.grid), crew.device, recipe.network)
-        row["dataset"] = evaluate(matcher, find_scenes(args.dataset))["mean"]["all"]
+        row["dataset"] = evaluate(matcher, open_dataset(args.dataset))["mean"]["all"]
     return row
 
 

@@ -22,8 +22,8 @@ import numpy as np
 
 from stereo_rt.atomic import write_bytes
 from stereo_rt.config import Config, MatchConfig
+from stereo_rt.datasets import open_dataset
 from stereo_rt.errors import StereoError
-from stereo_rt.evaluation.datasets import find_scenes
 from stereo_rt.evaluation.filling import FillingStudy, MonoMap, filling_table
 from stereo_rt.evaluation.report import evaluate
 from stereo_rt.holes import fill_rows
@@ -65,12 +65,12 @@ def judged(matcher: str, args: argparse.Namespace, folder: Path) -> dict[str, An
         maps: dict[str, MonoMap] = {}
         for name in args.mono:
             network = stack.enter_context(closing(open_mono(name, MatchConfig(), args.clone, args.checkpoint)))
-            maps[Path(name).stem] = lambda sample, network=network: network(sample.left)
-        maps |= {f"stand-in {d:g}": lambda sample, d=d: distorted(sample.truth_px, d) for d in args.stand_in}
+            maps[Path(name).stem] = lambda matched, network=network: network(matched.given.left)
+        maps |= {f"stand-in {d:g}": lambda matched, d=d: distorted(matched.given.truth_px, d) for d in args.stand_in}
         engine = stack.enter_context(closing(create_matcher(match)))
         for where, place in places.items():
             study = FillingStudy(maps, Config().post)
-            evaluate(engine, find_scenes(place), [study])
+            evaluate(engine, open_dataset(place), [study])
             found[where] = study.result()
             print(f"\n{matcher}, {where}\n{filling_table(found[where])}", flush=True)
     return found

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ..calib.rectify import Rectification, Rectifier
-from ..evaluation.datasets import Scene, find_scenes
+from ..datasets.ours import Scene, find_scenes
 from ..evaluation.metrics import error_rates, mean_of
 from ..frames import Disparity, StereoFrame
 from ..geometry import RectifiedRig

@@ -50,8 +50,8 @@ def fit(
 
     from ..confidence import fitting
     from ..confidence.samples import collect, drawn_scenes
+    from ..datasets import open_dataset
     from ..matchers import create_matcher
-    from ..training.datasets import open_dataset
 
     if scenes == SYNTHETIC:
         given, total = drawn_scenes(count), count

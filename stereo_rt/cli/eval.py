@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 @matching_command
 def evaluate(
-    dataset: Annotated[Path, typer.Argument(help="Folder tree of scenes, each with a meta.json.")],
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET", help="FOLDER of Middlebury, ETH3D, KITTI, InStereo2K, SceneFlow or our layout, or LAYOUT:FOLDER."
+        ),
+    ],
     against: Annotated[
         str | None, typer.Option("--against", metavar="sgbm|NAME|FILE.onnx", help="Measure a second matcher beside it.")
     ] = None,
@@ -36,9 +41,9 @@ def evaluate(
 
     from ..atomic import write_bytes
     from ..confidence import chosen
+    from ..datasets import open_dataset
     from ..evaluation import report
     from ..evaluation.album import Album
-    from ..evaluation.datasets import find_scenes
     from ..evaluation.page import page
     from ..evaluation.report import Observer, saver
     from ..evaluation.study import ConfidenceStudy, study_table
@@ -46,7 +51,7 @@ def evaluate(
     from ..matchers import create_matcher
 
     methods = chosen(confidence) if confidence else {}
-    scenes = find_scenes(dataset)
+    scenes = open_dataset(dataset)
     runs = [cfg.match]
     if against == "sgbm":
         runs.append(cfg.match.model_copy(update={"backend": "sgbm"}))
@@ -69,5 +74,5 @@ def evaluate(
     if json_file:
         write_bytes(json_file, json.dumps(figures, indent=1, allow_nan=False).encode())
     if report_file:
-        name = dataset.resolve().name
+        name = Path(dataset).resolve().name
         write_bytes(report_file, page(name, results, albums, figures.get("confidence_methods")).encode())

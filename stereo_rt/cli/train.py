@@ -27,7 +27,7 @@ def train(
         Path | None, typer.Option("--init", metavar="FILE|DIR", help="Weights to begin with: .onnx, .safetensors, a run.")
     ] = None,
     eval_: Annotated[
-        Path | None, typer.Option("--eval", metavar="DATASET", help="Score the network on this now and then.")
+        str | None, typer.Option("--eval", metavar="DATASET", help="Score the network on this now and then.")
     ] = None,
     eval_every: Annotated[int | None, typer.Option("--eval-every", min=1, help="Steps between scores.")] = None,
     save_every: Annotated[int | None, typer.Option("--save-every", min=1, help="Steps between checkpoints.")] = None,

@@ -15,7 +15,7 @@ from .base import Evidence
 from .cues import Cue, cues_for, rows
 
 if TYPE_CHECKING:
-    from ..training.datasets import Sample
+    from ..datasets import Sample
 
 SIZE = (512, 384)
 """Of drawn scenes."""
@@ -62,7 +62,7 @@ def drawn_scenes(count: int, size: tuple[int, int] = SIZE, seed: int = SEED) -> 
         import torch  # noqa: F401
     except ImportError:
         raise MissingExtra("drawing scenes", "train") from None
-    from ..training.datasets import Sample
+    from ..datasets import Sample
     from ..training.scenes import SceneStream
 
     stream = SceneStream(size, batch=1, seed=seed, pool=1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .pictures import Ramp, error_ramp, named_ramp, photo
-from .report import Sample
+from .report import Matched
 
 ERROR_LIMIT_PX = 5.0
 CONFIDENCE = named_ramp(0, 1, "gray")
@@ -31,12 +31,12 @@ class Album:
         self.given: dict[str, list[Picture]] = {}
         self.found: dict[str, list[Picture]] = {}
 
-    def __call__(self, sample: Sample) -> None:
-        name, truth, found = sample.scene.name, sample.truth_px, sample.found
+    def __call__(self, matched: Matched) -> None:
+        name, truth, found = matched.scene.name, matched.given.truth_px, matched.found
         low, high = float(np.nanmin(truth)), float(np.nanmax(truth))
         ramp = named_ramp(low, max(high, low + 1), "turbo")
         self.given[name] = [
-            Picture("Left image", photo(sample.left)),
+            Picture("Left image", photo(matched.given.left)),
             Picture("True disparity", ramp.picture(truth), ramp, "px"),
         ]
         self.found[name] = [

@@ -12,12 +12,12 @@ from ..frames import StereoFrame
 from ..geometry import RectifiedRig
 from ..post import Post
 from .metrics import Figures, error_rates, mean_of
-from .report import Sample
+from .report import Matched
 
 KEPT = "as matched"
 """What the matcher itself says where it is not sure: nothing is filled, and nothing masked."""
 ROWS = "rows"
-MonoMap = Callable[[Sample], np.ndarray]
+MonoMap = Callable[[Matched], np.ndarray]
 """A scene -> (H, W) float32 relative inverse depth of its left image, larger is nearer."""
 FIGURES = ("epe", "bad2", "bad3", "density")
 
@@ -38,24 +38,24 @@ class FillingStudy:
         self._shares: list[float] = []
         self._refused: dict[str, list[str]] = {}
 
-    def __call__(self, sample: Sample) -> None:
-        height, width = sample.truth_px.shape
-        frame = StereoFrame(sample.left, sample.right, len(self._scenes), 0)
+    def __call__(self, matched: Matched) -> None:
+        height, width = matched.given.truth_px.shape
+        frame = StereoFrame(matched.given.left, matched.given.right, len(self._scenes), 0)
         rest: tuple[StereoFrame, RectifiedRig, dict[str, float]] = (frame, RectifiedRig.uncalibrated(width, height), {})
-        unsure = ~self._kept(sample.found, *rest).mask
-        filled = {KEPT: sample.found.disparity_px, ROWS: self._rows(sample.found, *rest).disparity_px}
+        unsure = ~self._kept(matched.found, *rest).mask
+        filled = {KEPT: matched.found.disparity_px, ROWS: self._rows(matched.found, *rest).disparity_px}
         filled[ROWS] = np.where(unsure, filled[ROWS], np.float32(np.nan))
         for name, mono in self._maps.items():
-            result = self._mono(sample.found, *rest, mono=mono(sample))
+            result = self._mono(matched.found, *rest, mono=mono(matched))
             assert result.filled is not None
             filled[name] = np.where(result.filled, result.disparity_px, np.float32(np.nan))
             if self._mono.note:
-                self._refused.setdefault(name, []).append(sample.scene.name)
-        self._scenes[sample.scene.name] = {
-            name: error_rates(sample.truth_px, values, unsure) for name, values in filled.items()
+                self._refused.setdefault(name, []).append(matched.scene.name)
+        self._scenes[matched.scene.name] = {
+            name: error_rates(matched.given.truth_px, values, unsure) for name, values in filled.items()
         }
-        self._sets[sample.scene.name] = sample.scene.set
-        self._shares.append(float(unsure[np.isfinite(sample.truth_px)].mean()))
+        self._sets[matched.scene.name] = matched.scene.set
+        self._shares.append(float(unsure[np.isfinite(matched.given.truth_px)].mean()))
 
     def result(self) -> dict[str, Any]:
         """{scenes, sets, mean: {way: error_rates}, share, refused}; every scene weighs the same in the means.

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..atomic import replacing
+from ..datasets import Labelled, Sample
 from ..errors import SourceError
 from ..frames import Disparity
 from ..matchers.base import Matcher, Preparing
 from ..sinks.files import write_pfm
-from .datasets import Scene
 from .metrics import DENSITIES, confidence_quality, error_rates, mean_of, sparsification
 from .reliability import RULES, mean_reliability, reliability
 
@@ -23,23 +23,21 @@ PARTS = ("all", "noc", "confidence")
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """One scene, matched. left, right: (H, W, 3) uint8 BGR. truth_px: (H, W) float32, NaN where there is none."""
+class Matched:
+    """A scene, what it holds, and what the matcher found in it."""
 
-    scene: Scene
-    left: np.ndarray
-    right: np.ndarray
-    truth_px: np.ndarray
+    scene: Labelled
+    given: Sample
     found: Disparity
 
 
-Observer = Callable[[Sample], None]
+Observer = Callable[[Matched], None]
 """Told every scene in turn, while its maps are in memory."""
 
 
 def evaluate(
     matcher: Matcher,
-    scenes: Sequence[Scene],
+    scenes: Sequence[Labelled],
     observers: Sequence[Observer] = (),
     done: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Any]:
@@ -54,18 +52,19 @@ def evaluate(
     results: dict[str, dict[str, Any]] = {}
     curves, reliabilities = [], []
     for scene in scenes:
-        sample, latency_ms = _match(matcher, scene)
-        maps = sample.truth_px, sample.found.disparity_px, sample.found.confidence
-        grid = matcher.spec.grid_for((sample.left.shape[1], sample.left.shape[0]))
+        matched, latency_ms = _match(matcher, scene)
+        given, found = matched.given, matched.found
+        maps = given.truth_px, found.disparity_px, found.confidence
+        if not np.isfinite(given.truth_px).any():
+            raise SourceError(f"{scene.name}: has no valid ground truth at all; check how its disparity is stored")
+        grid = matcher.spec.grid_for((given.left.shape[1], given.left.shape[0]))
         facts = {"set": scene.set, "grid": grid and list(grid)}
-        seen_twice = scene.not_occluded()
-        if seen_twice is not None and seen_twice.shape != sample.truth_px.shape:
-            raise SourceError(f"{scene.folder}: nocc.png is {seen_twice.shape}, the ground truth is {sample.truth_px.shape}")
+        seen_twice = None if given.occluded is None else ~given.occluded
         results[scene.name] = {**facts, **score(*maps, seen_twice), "latency_ms": latency_ms}
         curves.append(sparsification(*maps))
         reliabilities.append(reliability(*maps))
         for observe in observers:
-            observe(sample)
+            observe(matched)
         done(scene.name)
     sets = sorted({scene.set for scene in scenes})
     mean = mean_row(list(results.values()))
@@ -85,10 +84,9 @@ def evaluate(
 def score(
     truth_px: np.ndarray, disparity_px: np.ndarray, confidence: np.ndarray, not_occluded: np.ndarray | None
 ) -> dict[str, Any]:
-    """One scene's {all, noc, density, confidence}. Raises SourceError where nothing is known."""
+    """One scene's {all, noc, density, confidence}; the truth of some pixel is known."""
     rates = error_rates(truth_px, disparity_px)
-    if rates is None:
-        raise SourceError("a scene has no valid ground truth at all; check its disparity_encoding in meta.json")
+    assert rates is not None
     density = rates.pop("density")
     noc = None if not_occluded is None else error_rates(truth_px, disparity_px, not_occluded)
     if noc:
@@ -104,27 +102,22 @@ def saver(folder: Path) -> Observer:
     """Writes NAME/disparity.pfm and NAME/confidence.npy of every scene, float32: sixteen bits would merge the ranks of the
     least confident pixels. The observer raises OutputError."""
 
-    def save(sample: Sample) -> None:
-        write_pfm(folder / sample.scene.name / "disparity.pfm", sample.found.disparity_px)
-        with replacing(folder / sample.scene.name / "confidence.npy") as temporary:
-            np.save(temporary, sample.found.confidence)
+    def save(matched: Matched) -> None:
+        write_pfm(folder / matched.scene.name / "disparity.pfm", matched.found.disparity_px)
+        with replacing(folder / matched.scene.name / "confidence.npy") as temporary:
+            np.save(temporary, matched.found.confidence)
 
     return save
 
 
-def _match(matcher: Matcher, scene: Scene) -> tuple[Sample, float]:
+def _match(matcher: Matcher, scene: Labelled) -> tuple[Matched, float]:
     """The scene with its estimate, and the milliseconds that took."""
-    left, right = scene.images()
-    truth = scene.truth_px()
-    if truth.shape != left.shape[:2]:
-        raise SourceError(
-            f"{scene.folder}: the ground truth is {truth.shape}, the images are {left.shape[:2]}; check meta.json"
-        )
+    given = scene.load()
     if isinstance(matcher, Preparing):
-        matcher.prepare((left.shape[1], left.shape[0]))
+        matcher.prepare((given.left.shape[1], given.left.shape[0]))
     start = time.perf_counter()
-    found = matcher(left, right)
-    return Sample(scene, left, right, truth, found), (time.perf_counter() - start) * 1e3
+    found = matcher(given.left, given.right)
+    return Matched(scene, given, found), (time.perf_counter() - start) * 1e3
 
 
 def mean_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ..confidence import Evidence, Method
 from ..matchers.base import Matcher
 from .metrics import DENSITIES, Figures, confidence_quality, mean_of, sparsification
 from .reliability import reliability
-from .report import Sample
+from .report import Matched
 
 
 class ConfidenceStudy:
@@ -28,20 +28,20 @@ class ConfidenceStudy:
         self._curves: dict[str, list[np.ndarray]] = {name: [] for name in self._methods}
         self._ms: dict[str, list[float]] = {name: [] for name in self._methods}
 
-    def __call__(self, sample: Sample) -> None:
-        evidence = Evidence(sample.left, sample.right, sample.found, self._matcher)
+    def __call__(self, matched: Matched) -> None:
+        evidence = Evidence(matched.given.left, matched.given.right, matched.found, self._matcher)
         row: dict[str, Figures | None] = {}
         for name, method in self._methods.items():
             start = time.perf_counter()
-            maps = sample.truth_px, sample.found.disparity_px, method.score(evidence)
+            maps = matched.given.truth_px, matched.found.disparity_px, method.score(evidence)
             self._ms[name].append((time.perf_counter() - start) * 1e3)
             quality, claims = confidence_quality(*maps), reliability(*maps)
             row[name] = quality | {"ece_target": claims.ece("target")} if quality and claims else None
             curves = sparsification(*maps)
             if curves:
                 self._curves[name].append(curves[0])
-        self._scenes[sample.scene.name] = row
-        self._sets[sample.scene.name] = sample.scene.set
+        self._scenes[matched.scene.name] = row
+        self._sets[matched.scene.name] = matched.scene.set
 
     def result(self) -> dict[str, Any]:
         """{scenes, sets, mean: {method: {auc, auc_opt, ause, roc_auc, ece_target}}, curves, latency_ms, skipped}, by name each.

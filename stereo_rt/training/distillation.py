@@ -18,13 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..datasets import open_dataset
 from ..errors import ConfigError
 from ..nets.predictions import Distribution, Predictions, StereoNet
 from .augment import strong_view
 from .batch import Stream
 from .chance import mixed_seed
-from .datasets import open_dataset
-from .datasets.stream import DatasetStream
+from .dataset_stream import DatasetStream
 from .losses import at_cells
 from .parallel import Crew
 from .recipe import DistillRecipe, Recipe

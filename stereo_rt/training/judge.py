@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from ..evaluation.datasets import find_scenes
+from ..datasets import open_dataset
 from ..evaluation.report import evaluate
 from ..matchers.torch import NetMatcher
 from ..nets.predictions import StereoNet
@@ -18,9 +18,10 @@ Judge = Callable[[nn.Module], dict[str, float]]
 """A network in eval mode -> its figures by name."""
 
 
-def judge_on(dataset: Path, device: torch.device) -> Judge:
-    """Mean figures over a folder of scenes, as `stereo-rt eval` has them. Raises SourceError, here and when called."""
-    scenes = find_scenes(dataset)
+def judge_on(dataset: str | Path, device: torch.device) -> Judge:
+    """Mean figures over the scenes of a dataset, as `stereo-rt eval` has them. Raises SourceError, here and when called, and
+    UsageError."""
+    scenes = open_dataset(dataset)
 
     def judge(net: nn.Module) -> dict[str, float]:
         stereo = cast(StereoNet, net)

@@ -86,7 +86,7 @@ class SceneRecipe(Section):
 
 
 class DataRecipe(Section):
-    """Pairs with known disparity, beside the drawn scenes. folders: FOLDER or LAYOUT:FOLDER, see training/datasets.
+    """Pairs with known disparity, beside the drawn scenes. folders: FOLDER or LAYOUT:FOLDER, see datasets.
 
     share: of the steps that take a batch from them, the folders by turns.
     """

@@ -36,13 +36,14 @@ PREVIEWED = 24
 class Plan:
     """How a run is done; nothing here changes what comes out. folder: of the run. deadline: in time.monotonic() seconds.
 
-    judge_on: a folder of scenes to score the network on every judge_every steps. save_every: steps between checkpoints.
+    judge_on: a dataset, as for `stereo-rt eval`, to score the network on every judge_every steps. save_every: steps between
+    checkpoints.
     """
 
     folder: Path
     resume: bool = False
     deadline: float = float("inf")
-    judge_on: Path | None = None
+    judge_on: str | Path | None = None
     judge_every: int | None = None
     save_every: int | None = None
 

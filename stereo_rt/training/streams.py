@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from ..datasets import open_dataset
 from ..errors import ConfigError
 from .batch import Stream
 from .chance import mixed_seed
 from .crops import Zoom
-from .datasets import open_dataset
-from .datasets.stream import DatasetStream
+from .dataset_stream import DatasetStream
 from .mixture import MixedStream
 from .parallel import Crew
 from .recipe import Recipe

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...sinks.files import read_pfm
+from ..sinks.files import read_pfm
 from .labelled import Labelled, Sample, below, occluded_by, read_colour
 
 LOOKS_FOR = "frames_cleanpass or frames_finalpass beside disparity/.../left/*.pfm"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from ...errors import SourceError
+from ..errors import SourceError
 from .labelled import (
     Labelled,
     Sample,

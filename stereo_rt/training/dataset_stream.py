@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..batch import Batch
-from ..chance import generator
-from ..crops import Crop, cut, draw_crop
-from ..sensor import Sensor, sense
-from .labelled import Labelled, Sample
+from ..datasets import Labelled, Sample
+from .batch import Batch
+from .chance import generator
+from .crops import Crop, cut, draw_crop
+from .sensor import Sensor, sense
 
 PHOTOGRAPH = Sensor(
     exposure=0.5, difference=0.5, noise=0.01, blur_px=0.3, vertical_px=0.3, patches=0.2, jpeg=0.1, grey=0.1, good=0.0

@@ -1,17 +1,18 @@
-"""Pairs with ground truth, as public datasets and our own tools lay them out: for a user's own training.
+"""Pairs with ground truth, as public datasets and our own tools lay them out: to evaluate on, and for a user's own training.
 
 Real ground truth never trains a network that ships here: those learn from rendered scenes and from the labels of our own
 teachers alone, so that what `stereo-rt eval` says of them on real scenes is zero-shot.
 
-One module a layout, each with find(folder) and LOOKS_FOR; labelled.py: what they give; stream.py: batches of it.
+One module a layout, each with find(folder) and LOOKS_FOR; labelled.py: what they give.
 """
 
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 
-from ...errors import SourceError, UsageError
+from ..errors import SourceError, UsageError
 from . import eth3d, instereo2k, kitti, middlebury, ours, sceneflow
 from .labelled import Labelled, Sample
 
@@ -44,6 +45,11 @@ def open_dataset(text: str | Path) -> list[Labelled]:
         raise SourceError(f"{folder}: is no folder; pass the folder that a dataset was unpacked to")
     for layout in tried.values():
         if found := layout.find(folder):
-            return found
+            return [replace(pair, set=_set_of(pair.name, folder)) for pair in found]
     wanted = "; ".join(f"{name}: {layout.LOOKS_FOR}" for name, layout in tried.items())
     raise SourceError(f"{folder}: holds no labelled pairs in a layout that is known ({wanted})")
+
+
+def _set_of(name: str, folder: Path) -> str:
+    first, slash, _ = name.partition("/")
+    return first if slash else folder.resolve().name

@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ...errors import SourceError, StereoError
-from ...post.leftright import disagreement_px
-from ...sinks.files import read_pfm
-from ...sources.images import read_image, to_uint8
+from ..errors import SourceError, StereoError
+from ..post.leftright import disagreement_px
+from ..sinks.files import read_pfm
+from ..sources.images import read_image, to_uint8
 
 SEEN_TWICE_PX = 1.0
 """Where the truth of both eyes differs by more, the right eye sees something else."""
@@ -40,10 +40,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Labelled:
-    """name: the pair's place in its dataset, with slashes. read: gets it from the disk."""
+    """name: the pair's place in its dataset, with slashes. read: gets it from the disk.
+
+    set: what it is counted with: the first folder of its name; of a pair that lies in no folder, the dataset's own name.
+    """
 
     name: str
     read: Callable[[], Sample]
+    set: str = ""
 
     def load(self) -> Sample:
         """The pair. Raises SourceError: a file is missing, damaged, or of another size than the left image."""

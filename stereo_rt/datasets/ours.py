@@ -1,8 +1,9 @@
-"""Scenes with ground truth: a folder tree in which each scene holds left.png, right.png, a disparity file and meta.json.
+"""Our own layout: a folder tree in which each scene holds left.png, right.png, a disparity file and meta.json.
 
 meta.json says how the disparity is stored: {"disparity_encoding": {"file", "scale", "offset", "invalid"}} with
 disparity_px = value / scale + offset, aligned with the left image; invalid is a number or "inf". nocc.png, where there
-is one, marks the pixels that both eyes see with 255.
+is one, marks the pixels that both eyes see with 255. The labels that `stereo-rt distill` writes also tell, with
+{"confidence_encoding": {"file", "scale"}}, how far each is to be trusted.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import math
 import zipfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,10 @@ import numpy as np
 
 from ..errors import SourceError
 from ..sinks.files import read_pfm
+from ..sources.images import read_image
+from .labelled import Labelled, Sample, hidden_by
+
+LOOKS_FOR = "folders with left.png, right.png and a meta.json that names a disparity_encoding"
 
 
 @dataclass(frozen=True)
@@ -28,12 +34,6 @@ class Scene:
     name: str
     folder: Path
     encoding: dict[str, Any]
-
-    @property
-    def set(self) -> str:
-        """The first folder below the dataset; for a scene that lies in the dataset itself, the dataset's own name."""
-        first, slash, _ = self.name.partition("/")
-        return first if slash else self.folder.resolve().parent.name
 
     def images(self) -> tuple[np.ndarray, np.ndarray]:
         """left, right: (H, W, 3) uint8 BGR. Raises SourceError."""
@@ -54,6 +54,12 @@ class Scene:
         """(H, W) bool, True where both eyes see the point; None when nobody marked it."""
         file = self.folder / "nocc.png"
         return _read_image(file, cv2.IMREAD_GRAYSCALE) == 255 if file.exists() else None
+
+
+def find(folder: Path) -> list[Labelled]:
+    if next(folder.rglob("meta.json"), None) is None:
+        return []
+    return [Labelled(scene.name, partial(_read, scene)) for scene in find_scenes(folder)]
 
 
 def find_scenes(dataset: Path) -> list[Scene]:
@@ -78,6 +84,24 @@ def find_scenes(dataset: Path) -> list[Scene]:
     if not scenes:
         raise SourceError(f"{dataset}: holds no scene with ground truth (no meta.json that names a disparity_encoding)")
     return scenes
+
+
+def _read(scene: Scene) -> Sample:
+    seen_twice, truth_px = scene.not_occluded(), scene.truth_px()
+    occluded = None if seen_twice is None else hidden_by(truth_px, seen_twice)
+    return Sample(*scene.images(), truth_px, occluded, _weight(scene.folder))
+
+
+def _weight(scene: Path) -> np.ndarray | None:
+    file = scene / "meta.json"
+    encoding = json.loads(file.read_text(encoding="utf-8")).get("confidence_encoding")
+    if encoding is None:
+        return None
+    try:
+        raw, scale = read_image(scene / encoding["file"]), float(encoding["scale"])
+    except (KeyError, TypeError, ValueError):
+        raise SourceError(f"{file}: its confidence_encoding needs a file and a scale; label these pairs again") from None
+    return np.clip(raw / np.float32(scale), 0, 1).astype(np.float32)
 
 
 def _is_number(value: Any) -> bool:
