@@ -21,6 +21,7 @@ from stereo_rt.matchers import create_matcher  # noqa: E402
 from stereo_rt.training import checkpoint  # noqa: E402
 from stereo_rt.training.calibration import calibrate  # noqa: E402
 from stereo_rt.training.chance import mixed_seed  # noqa: E402
+from stereo_rt.training.recipe import load_recipe  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = ["--device", "cpu", "--batches", "1", "--only", "student_s_16x9", "--only", "student_s"]
@@ -62,6 +63,24 @@ def test_from_nothing_to_a_file_that_runs(
         assert (matcher.spec.height, matcher.spec.width) == found.disparity_px.shape == size
         assert np.isfinite(found.disparity_px).all()
     assert (tmp_path / "student_s_16x9.onnx").stat().st_size < 400_000 < (tmp_path / "student_s.onnx").stat().st_size
+
+
+def test_a_further_recipe_goes_on(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = [str(tmp_path / "out"), "--device", "cpu", "--batches", "1", "--only", "student_s_16x9"]
+    for name, size in (("first", "[128, 64]"), ("larger", "[192, 128]")):
+        recipe = tmp_path / f"{name}.yaml"
+        recipe.write_text(f"network: student_s\nsteps: 1\nbatch: 1\nsize: {size}\nscenes: {{pool: 1, fresh: 1}}\n")
+        arguments += ["--recipe", str(recipe)]
+    run(tool, monkeypatch, *arguments)
+    runs = [tmp_path / "out" / name for name in ("run", "run2")]
+    recipes = [load_recipe(str(folder / "recipe.yaml")) for folder in runs]
+    assert [recipe.size for recipe in recipes] == [(128, 64), (192, 128)]
+    assert [recipe.init for recipe in recipes] == [None, runs[0]]
+    before, after = (checkpoint.load(folder / checkpoint.AVERAGE)[0] for folder in runs)
+    fitted, _ = checkpoint.load(tmp_path / "out" / "student.safetensors")
+    assert sorted(name for name in fitted if not torch.equal(after[name], fitted[name])) == ["certainty_bias", "certainty_gain"]
+    assert sum(not torch.equal(before[name], fitted[name]) for name in fitted) > len(fitted) / 2
+    assert (tmp_path / "out" / "student_s_16x9.onnx").is_file()
 
 
 def test_a_wrong_name_is_one_sentence(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@
     python tools/make_students.py OUT [--recipe student_s] [--minutes 120] [--textures DIR] [--set A.B=V] [--only NAME]
 
     OUT/run                  the training, as `stereo-rt train` leaves it; the same command goes on where it was stopped
+    OUT/run2 ...             a training by each further --recipe, which begins with the averaged weights of the one before
     OUT/student.safetensors  its averaged weights, their confidence calibrated on drawn scenes that it never saw
     OUT/NAME.onnx            each network of engines/models.yaml, of these weights on its own grid
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,14 @@ from stereo_rt.training.streams import build_stream
 
 WEIGHTS = "student.safetensors"
 Row = Mapping[str, Any]
+Trained = tuple[Recipe, dict[str, Tensor], dict[str, Any]]
+"""The last recipe, averaged weights, and the facts of the run."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--recipe", default="student_s", help="a shipped recipe of a student, or FILE.yaml")
+    parser.add_argument("--recipe", action="append", help="a shipped recipe of a student, or FILE.yaml; repeatable")
     parser.add_argument("--minutes", type=float, help="stop training within this time; the same command goes on")
     parser.add_argument("--textures", type=Path, help="photographs for drawn scenes")
     parser.add_argument("--device", default="auto")
@@ -54,15 +57,14 @@ def main() -> None:
     parser.add_argument("--only", action="append", metavar="NAME", help="export these alone; repeatable")
     parser.add_argument("--batches", type=int, default=64, help="of scenes for the calibration")
     a = parser.parse_args()
-    shipped = shipped_models()
+    shipped, asked = shipped_models(), a.recipe or ["student_s"]
     names = a.only or list(shipped)
     if unknown := sorted(set(names) - shipped.keys()):
         raise SystemExit(f"there is no shipped network named '{unknown[0]}'; there are {', '.join(shipped)}")
     try:
-        recipe = load_recipe(a.recipe, a.set, {"scenes.textures": a.textures and a.textures.resolve()})
+        stages = [load_recipe(name, a.set, {"scenes.textures": a.textures and a.textures.resolve()}) for name in asked]
         with crew(a.device) as mates:
-            average, facts = trained(recipe, a.out / "run", mates, a.minutes)
-            weights = calibrated(recipe, average, facts, a.out, mates, a.batches)
+            weights = calibrated(*trained(stages, a.out, mates, deadline_in(a.minutes)), a.out, mates, a.batches)
         for name in sorted(names, key=lambda name: "of" in shipped[name]):  # those that others refer to first
             exported(weights, name, shipped[name], names, a.out)
     except StereoError as e:
@@ -78,14 +80,20 @@ def exported(weights: Path, name: str, facts: Row, names: list[str], out: Path) 
     export_checked(origin.net, target, size, origin.facts | {"name": name}, precision, original=original, say=print)
 
 
-def trained(recipe: Recipe, run: Path, mates: Crew, minutes: float | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Train to the recipe's last step, or end the program where time is up. Returns averaged weights and the run's facts."""
-    plan = Plan(run, (run / RECIPE).is_file(), deadline_in(minutes))
-    signum = run_training(recipe, plan, mates, lambda line: print(line, flush=True))
-    average, facts = checkpoint.load(run / checkpoint.AVERAGE)
-    if signum is not None or facts["step"] < recipe.steps:
-        sys.exit(0 if signum is None else 128 + signum)
-    return average, facts
+def trained(stages: Sequence[Recipe], out: Path, mates: Crew, deadline: float) -> Trained:
+    """Train by one recipe after the other to the last step of each, or end the program where time is up."""
+    before: Path | None = None
+    for number, recipe in enumerate(stages, 1):
+        run = out / (f"run{number}" if before else "run")
+        if before:
+            recipe = recipe.model_copy(update={"init": before})
+        plan = Plan(run, (run / RECIPE).is_file(), deadline)
+        signum = run_training(recipe, plan, mates, lambda line: print(line, flush=True))
+        average, facts = checkpoint.load(run / checkpoint.AVERAGE)
+        if signum is not None or facts["step"] < recipe.steps:
+            sys.exit(0 if signum is None else 128 + signum)
+        before = run.resolve()
+    return recipe, average, facts
 
 
 def calibrated(recipe: Recipe, average: dict[str, Tensor], facts: dict[str, Any], out: Path, mates: Crew, batches: int) -> Path:
