@@ -16,8 +16,6 @@ from .errors import ConfigError, FlagError
 
 # PyYAML lets KeyError, AttributeError and TypeError out on ill-typed scalars such as `!!bool x`.
 _NOT_YAML = (yaml.YAMLError, ValueError, RecursionError, KeyError, AttributeError, TypeError)
-BACKENDS = ("auto", "onnx", "tensorrt", "torch", "sgbm")
-FORMATS = ("pfm", "png16", "npz", "depth_mm", "ply", "mp4", "mcap")
 
 
 def _parse_size(value: Any) -> Any:

@@ -51,11 +51,6 @@ def why_not() -> str | None:
     return None if driver not in ("dummy", "offscreen") else f"SDL's video driver is '{driver}'"
 
 
-def display_available() -> bool:
-    """Whether a window can be opened here."""
-    return why_not() is None
-
-
 def _pygame() -> ModuleType:
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     try:
