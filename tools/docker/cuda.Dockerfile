@@ -16,6 +16,8 @@ RUN apt-get update \
 RUN python3 -m venv /opt/stereo-rt
 COPY . /source
 ARG EXTRAS=web,video,mcap,bag,train,tensorrt,telemetry
+# By default an ARM machine is taken for a Jetson, which brings its own OpenCV; here there is none.
+ENV STEREO_RT_OPENCV=opencv-python-headless
 RUN /opt/stereo-rt/bin/pip install --no-cache-dir "/source[$EXTRAS]"
 
 FROM nvidia/cuda:${CUDA}-runtime-ubuntu24.04
