@@ -178,4 +178,54 @@ def test_a_scene_whose_truth_is_all_unknown_is_named(tmp_path: Path) -> None:
     file = tmp_path / "test/000040/left_disp.png"
     png(file, np.zeros_like(cv2.imread(str(file), cv2.IMREAD_UNCHANGED)))
     result = CliRunner().invoke(cli.app, ["eval", str(tmp_path), "--backend", "sgbm"])
-    assert isinstance(result.exception, SourceError) and "test/000040: has no valid ground truth" in str(result.exception)
+    assert isinstance(result.exception, SourceError) and f"{tmp_path}/test/000040: has no valid ground truth" in str(
+        result.exception
+    )
+
+
+def test_both_editions_of_kitti_in_one_place(tmp_path: Path) -> None:
+    """The archives of both unpack to training/, and number their frames alike."""
+    left, right, left_px, _, _ = scene()
+    for names in (
+        ("image_2", "image_3", "disp_occ_0"),
+        ("colored_0", "colored_1", "disp_occ"),
+        ("image_0", "image_1", "disp_occ"),
+    ):
+        for name, image in zip(names, (left, right, (left_px * 256).astype(np.uint16)), strict=True):
+            png(tmp_path / "training" / name / "000000_10.png", image)
+    found = open_dataset(tmp_path)
+    assert [pair.name for pair in found] == ["training/image_2/000000_10", "training/colored_0/000000_10"]
+    assert {pair.set for pair in found} == {"training"}
+
+
+def test_several_layouts_are_named(tmp_path: Path) -> None:
+    kitti(tmp_path / "KITTI")
+    instereo2k(tmp_path / "KITTI")
+    with pytest.raises(
+        UsageError, match=r"several layouts \(\d+ of instereo2k, \d+ of kitti\); choose one, such as instereo2k:"
+    ):
+        open_dataset(tmp_path / "KITTI")
+    assert open_dataset(f"kitti:{tmp_path / 'KITTI'}")
+
+
+def test_a_description_without_a_disparity_is_nobodys_scene(tmp_path: Path) -> None:
+    names = kitti(tmp_path)
+    (tmp_path / "meta.json").write_text('{"about": "a copy of KITTI"}')
+    assert sorted(pair.name for pair in open_dataset(tmp_path)) == sorted(names)
+
+
+def test_a_folder_inside_of_a_pass_of_scene_flow(tmp_path: Path) -> None:
+    names = [name for name in TREES["sceneflow"](tmp_path) if "frames_finalpass/TRAIN" in name]
+    inside = tmp_path / "FlyingThings3D/frames_finalpass/TRAIN"
+    found = open_dataset(inside)
+    assert [f"FlyingThings3D/frames_finalpass/TRAIN/{pair.name}" for pair in found] == names and len(names) == 1
+    assert np.nanmax(found[0].load().truth_px) == FRONT_PX
+
+
+def test_eval_takes_a_part_of_the_scenes(tmp_path: Path) -> None:
+    names = sorted(TREES["sceneflow"](tmp_path / "data"))
+    out = tmp_path / "out.json"
+    arguments = [str(tmp_path / "data"), "--backend", "sgbm", "--json", str(out), "--scenes", "3"]
+    assert CliRunner().invoke(cli.app, ["eval", *arguments]).exception is None
+    every = [pair.name for pair in open_dataset(tmp_path / "data")]
+    assert len(names) == 6 and list(json.loads(out.read_text())["scenes"]) == every[::2]

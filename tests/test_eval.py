@@ -229,5 +229,7 @@ def test_ground_truth_of_another_size_is_one_sentence(dataset: Path, tmp_path: P
     (tmp_path / "disp.pfm").write_bytes((scene.folder / "disp.pfm").read_bytes())
     (tmp_path / "meta.json").write_bytes((scene.folder / "meta.json").read_bytes())
     result = CliRunner().invoke(cli.app, ["eval", str(tmp_path), "--backend", "sgbm", "--json", str(tmp_path / "r.json")])
-    assert isinstance(result.exception, SourceError) and "'truth_px' differ in size (30x20 and 160x96)" in str(result.exception)
+    assert isinstance(
+        result.exception, SourceError
+    ) and f"{tmp_path}: the left image and 'truth_px' differ in size (30x20 and 160x96)" in str(result.exception)
     assert not (tmp_path / "r.json").exists()

@@ -14,9 +14,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
-pytest.importorskip("torch")
-
 from tools_kit import load_tool
 
 from stereo_rt.datasets import open_dataset

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -65,22 +66,54 @@ def test_from_nothing_to_a_file_that_runs(
     assert (tmp_path / "student_s_16x9.onnx").stat().st_size < 400_000 < (tmp_path / "student_s.onnx").stat().st_size
 
 
-def test_a_further_recipe_goes_on(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_further_recipe_goes_on(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = [str(tmp_path / "out"), "--device", "cpu", "--batches", "1", "--only", "student_s_16x9"]
     for name, size in (("first", "[128, 64]"), ("larger", "[192, 128]")):
         recipe = tmp_path / f"{name}.yaml"
         recipe.write_text(f"network: student_s\nsteps: 1\nbatch: 1\nsize: {size}\nscenes: {{pool: 1, fresh: 1}}\n")
         arguments += ["--recipe", str(recipe)]
     run(tool, monkeypatch, *arguments)
+    said = capsys.readouterr().out
+    assert f"{tmp_path / 'out' / 'run'}: " in said and "tensors fit" in said, "with the weights of the first"
     runs = [tmp_path / "out" / name for name in ("run", "run2")]
     recipes = [load_recipe(str(folder / "recipe.yaml")) for folder in runs]
     assert [recipe.size for recipe in recipes] == [(128, 64), (192, 128)]
     assert [recipe.init for recipe in recipes] == [None, runs[0]]
     before, after = (checkpoint.load(folder / checkpoint.AVERAGE)[0] for folder in runs)
-    fitted, _ = checkpoint.load(tmp_path / "out" / "student.safetensors")
+    fitted, facts = checkpoint.load(tmp_path / "out" / "student.safetensors")
+    assert facts["samples"] == 2, "of both"
     assert sorted(name for name in fitted if not torch.equal(after[name], fitted[name])) == ["certainty_bias", "certainty_gain"]
     assert sum(not torch.equal(before[name], fitted[name]) for name in fitted) > len(fitted) / 2
     assert (tmp_path / "out" / "student_s_16x9.onnx").is_file()
+
+    # Moved, the same command does the rest again and trains nothing.
+    (tmp_path / "out").rename(tmp_path / "moved")
+    run(tool, monkeypatch, str(tmp_path / "moved"), *arguments[1:])
+    again, _ = checkpoint.load(tmp_path / "moved" / "student.safetensors")
+    assert all(torch.equal(fitted[name], again[name]) for name in fitted)
+
+    # A further stage of a first one that is gone would be taken for one of the new.
+    shutil.rmtree(tmp_path / "moved" / "run")
+    with pytest.raises(SystemExit, match=r"run2 goes on from .*run, which is not done"):
+        run(tool, monkeypatch, str(tmp_path / "moved"), *arguments[1:])
+
+
+def test_no_time_is_left_for_a_further_recipe(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = [str(tmp_path), *SMALL, "--recipe", "student_s", "--recipe", "student_m"]
+    monkeypatch.setattr(tool, "time", SimpleNamespace(monotonic=lambda: float("inf")))
+    with pytest.raises(SystemExit) as stopped:
+        run(tool, monkeypatch, *arguments)
+    assert stopped.value.code == 0 and (tmp_path / "run" / checkpoint.AVERAGE).is_file() and not (tmp_path / "run2").exists()
+
+
+def test_what_a_later_recipe_gets_wrong_is_said_at_once(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit, match="rt_igev is no student"):
+        run(tool, monkeypatch, str(tmp_path / "out"), "--recipe", "student_s", "--recipe", "rt_igev", *SMALL)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_wrong_name_is_one_sentence(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

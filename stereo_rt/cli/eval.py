@@ -24,6 +24,9 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option("--against", metavar="sgbm|NAME|FILE.onnx", help="Measure a second matcher beside it.")
     ] = None,
+    count: Annotated[
+        int | None, typer.Option("--scenes", metavar="N", min=1, help="Only so many, spread evenly over the dataset.")
+    ] = None,
     confidence: Annotated[
         str | None, typer.Option("--confidence", metavar="all|NAME,...", help="Compare ways to tell right from wrong.")
     ] = None,
@@ -52,6 +55,8 @@ def evaluate(
 
     methods = chosen(confidence) if confidence else {}
     scenes = open_dataset(dataset)
+    if count is not None and count < len(scenes):
+        scenes = [scenes[k * len(scenes) // count] for k in range(count)]
     runs = [cfg.match]
     if against == "sgbm":
         runs.append(cfg.match.model_copy(update={"backend": "sgbm"}))

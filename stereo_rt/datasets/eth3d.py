@@ -18,7 +18,7 @@ LOOKS_FOR = "two_view_training/SCENE/im0.png with two_view_training_gt/SCENE/dis
 def find(folder: Path) -> list[Labelled]:
     found, folder = [], folder.resolve()  # "." has no sibling
     for scene in folders_with(folder, ("im0.png",), depth=3):
-        for home in (scene, scene.parent.with_name(f"{scene.parent.name}_gt") / scene.name):
+        for home in (scene, scene.parent.parent / f"{scene.parent.name}_gt" / scene.name):
             if (home / "disp0GT.pfm").exists():
                 files = home / "disp0GT.pfm", home / "disp1GT.pfm"
                 found.append(Labelled(below(folder, scene), partial(read_modern, scene, *files)))

@@ -7,6 +7,7 @@ disp_*: 16 bit, px * 256, 0 where it is not known; *_noc lacks what the right ey
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,16 +36,23 @@ _EDITIONS = (
 
 def find(folder: Path) -> list[Labelled]:
     """Every left image with a disparity; the colour images of 2012 where they are there, its grey ones otherwise."""
-    found: dict[str, Labelled] = {}
+    found: dict[tuple[Path, str, str], _Edition] = {}
     for level in ("", "*/", "*/*/"):
         for edition in _EDITIONS:
             for truths in (edition.occluded_too, edition.seen_twice):
                 for truth in sorted(folder.glob(f"{level}{truths}/*.png")):
                     home, name = truth.parent.parent, truth.name
                     if (home / edition.eyes[0] / name).exists():
-                        item = Labelled(below(folder, home / truth.stem), partial(_read, home, name, edition))
-                        found.setdefault(item.name, item)
-    return list(found.values())
+                        found.setdefault((home, edition.occluded_too, name), edition)
+    # Both editions, unpacked to one place, number their frames alike.
+    frames = Counter((home, name) for home, _, name in found)
+    return [
+        Labelled(
+            below(folder, home / (edition.eyes[0] if frames[home, name] > 1 else "") / Path(name).stem),
+            partial(_read, home, name, edition),
+        )
+        for (home, _, name), edition in found.items()
+    ]
 
 
 def _read(home: Path, name: str, edition: _Edition) -> Sample:

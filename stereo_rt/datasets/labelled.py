@@ -40,14 +40,23 @@ class Sample:
 
 @dataclass(frozen=True)
 class Labelled:
-    """name: the pair's place in its dataset, with slashes. read: gets it from the disk.
-
-    set: what it is counted with: the first folder of its name; of a pair that lies in no folder, the dataset's own name.
-    """
+    """name: the pair's place below the folder `dataset`, with slashes. read: gets it from the disk."""
 
     name: str
     read: Callable[[], Sample]
-    set: str = ""
+    dataset: Path = Path()
+
+    @property
+    def set(self) -> str:
+        """What it is counted with: the first folder below the dataset, or the folder it lies in, where that is the dataset."""
+        first, slash, _ = self.name.partition("/")
+        return first if slash else (self.dataset / self.name).resolve().parent.name
+
+    @property
+    def place(self) -> Path:
+        """For people: where it is."""
+        itself = self.name in (".", self.dataset.resolve().name)
+        return self.dataset if itself else self.dataset / self.name
 
     def load(self) -> Sample:
         """The pair. Raises SourceError: a file is missing, damaged, or of another size than the left image."""
@@ -57,7 +66,7 @@ class Labelled:
                 if (values := getattr(sample, what)) is not None:
                     _check_sizes(sample.left, values, f"the left image and '{what}'")
         except SizesDiffer as e:
-            raise SourceError(f"{self.name}: {e}; get this scene again") from None
+            raise SourceError(f"{self.place}: {e}; get this scene again") from None
         except SourceError:
             raise
         except StereoError as e:  # a map in one of our own formats

@@ -57,13 +57,17 @@ class Scene:
 
 
 def find(folder: Path) -> list[Labelled]:
-    if next(folder.rglob("meta.json"), None) is None:
-        return []
-    return [Labelled(scene.name, partial(_read, scene)) for scene in find_scenes(folder)]
+    return [Labelled(scene.name, partial(_read, scene)) for scene in _scenes(folder)]
 
 
 def find_scenes(dataset: Path) -> list[Scene]:
     """Every scene with ground truth below a folder, by name; those without are passed over. Raises SourceError."""
+    if not (scenes := _scenes(dataset)):
+        raise SourceError(f"{dataset}: holds no scene with ground truth (no meta.json that names a disparity_encoding)")
+    return scenes
+
+
+def _scenes(dataset: Path) -> list[Scene]:
     scenes = []
     for meta in sorted(dataset.rglob("meta.json")):
         try:
@@ -81,8 +85,6 @@ def find_scenes(dataset: Path) -> list[Scene]:
         if not encoding["scale"] or not all(map(_is_number, (encoding["scale"], encoding.get("offset", 0.0)))):
             raise SourceError(f"{meta}: disparity is value / scale + offset, and here one of them is no number, or scale is 0")
         scenes.append(Scene(meta.parent.relative_to(dataset).as_posix(), meta.parent, encoding))
-    if not scenes:
-        raise SourceError(f"{dataset}: holds no scene with ground truth (no meta.json that names a disparity_encoding)")
     return scenes
 
 

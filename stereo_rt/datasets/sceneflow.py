@@ -22,14 +22,17 @@ _PASS = re.compile(r"frames_(clean|final)pass(_webp)?")
 
 
 def find(folder: Path) -> list[Labelled]:
-    """Every left image that has a disparity, in both passes."""
+    """Every left image that has a disparity, in both passes; of a folder inside of a pass, those below it."""
+    folder = folder.resolve()  # "." has no parents
+    within = [p for p in (folder, *folder.parents) if _PASS.fullmatch(p.name)]
+    below_it = [p for level in ("", "*/", "*/*/") for p in sorted(folder.glob(f"{level}frames_*"))]
+    passes = within or [p for p in below_it if _PASS.fullmatch(p.name)]
     found = []
-    for level in ("", "*/", "*/*/"):
-        for frames in sorted(p for p in folder.glob(f"{level}frames_*") if _PASS.fullmatch(p.name)):
-            for left in sorted(frames.rglob("left/*.*")):
-                truth = frames.parent / "disparity" / left.relative_to(frames).with_suffix(".pfm")
-                if truth.exists():
-                    found.append(Labelled(below(folder, left.with_suffix("")), partial(_read, left, truth)))
+    for frames in passes:
+        for left in sorted((folder if within else frames).rglob("left/*.*")):
+            truth = frames.parent / "disparity" / left.relative_to(frames).with_suffix(".pfm")
+            if truth.exists():
+                found.append(Labelled(below(folder, left.with_suffix("")), partial(_read, left, truth)))
     return found
 
 

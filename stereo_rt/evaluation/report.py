@@ -56,7 +56,7 @@ def evaluate(
         given, found = matched.given, matched.found
         maps = given.truth_px, found.disparity_px, found.confidence
         if not np.isfinite(given.truth_px).any():
-            raise SourceError(f"{scene.name}: has no valid ground truth at all; check how its disparity is stored")
+            raise SourceError(f"{scene.place}: has no valid ground truth at all; check how its disparity is stored")
         grid = matcher.spec.grid_for((given.left.shape[1], given.left.shape[0]))
         facts = {"set": scene.set, "grid": grid and list(grid)}
         seen_twice = None if given.occluded is None else ~given.occluded

@@ -1,1 +1,1 @@
-"""Making the networks: synthetic scenes, datasets, losses, the trainer, teachers and distillation. Needs [train]."""
+"""Making the networks: synthetic scenes, batches of datasets, losses, the trainer, teachers and distillation. Needs [train]."""
