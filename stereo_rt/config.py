@@ -135,6 +135,7 @@ class PostConfig(Section):
     confidence_from: a method of stereo_rt/confidence, as find_method reads it; None takes what the matcher gives.
     fill: what is invented where nothing is kept, and marked as filled: nothing; the background along rows (also: true);
     or what the monocular network `mono` says: NAME, FILE.onnx, or an adapter's name with its clone and checkpoint.
+    mono_says: what its map holds, larger where it is nearer or where it is further.
     """
 
     confidence_from: str | None = None
@@ -151,6 +152,7 @@ class PostConfig(Section):
     temporal_gap_ms: Annotated[float, Field(gt=0)] = 250.0
     fill: Annotated[Literal["none", "rows", "mono"], BeforeValidator(_parse_fill)] = "none"
     mono: str | None = None
+    mono_says: Literal["inverse_depth", "depth"] = "inverse_depth"
     mono_clone: str | None = None
     mono_checkpoint: str | None = None
 

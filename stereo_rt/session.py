@@ -79,7 +79,7 @@ def mono_maker(cfg: Config) -> Callable[[], MonoNetwork] | None:
         raise UsageError(
             f"{name} needs its project's code and weights: add --set post.mono_clone=DIR --set post.mono_checkpoint=FILE"
         )
-    return lambda: open_mono(name, cfg.match, clone, checkpoint)
+    return lambda: open_mono(name, cfg.match, clone, checkpoint, cfg.post.mono_says)
 
 
 def find_calibration(calib: CalibConfig, source: Source) -> StereoRig | RectifiedRig:

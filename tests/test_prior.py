@@ -19,6 +19,7 @@ from stereo_rt.frames import Disparity, StereoFrame
 from stereo_rt.geometry import RectifiedRig
 from stereo_rt.matchers.base import MatcherSpec
 from stereo_rt.mono import MonoNetwork, open_mono
+from stereo_rt.mono.base import OfDepth
 from stereo_rt.pipeline import Pipeline
 from stereo_rt.plan import Plan
 from stereo_rt.post import Post
@@ -122,13 +123,13 @@ def test_a_prior_that_cannot_be_trusted_fills_nothing_and_says_why() -> None:
 # -- in the loop -----------------------------------------------------------------------------------------------------------
 
 
-class Exact:
-    """A stand-in: the true inverse depth of the synthetic camera's frames, distorted in scale and shift."""
+class Says:
+    """A stand-in for a network that says this map."""
 
     name = "exact"
 
-    def __init__(self, truth_px: np.ndarray) -> None:
-        self._mono, self.closed, self.threads = 0.01 * truth_px + 3, False, set()
+    def __init__(self, mono: np.ndarray) -> None:
+        self._mono, self.closed, self.threads = mono, False, set()
 
     def __call__(self, left: np.ndarray) -> np.ndarray:
         assert left.shape == (*self._mono.shape, 3)
@@ -162,7 +163,7 @@ def test_the_loop_fills_from_the_network_or_says_why_not(sure: bool, caplog: pyt
     truth = camera.ground_truth(0).disparity_px
     rig = camera.calibration
     assert isinstance(rig, RectifiedRig)
-    network, kept = Exact(truth), Keep()
+    network, kept = Says(0.01 * truth + 3), Keep()  # the true inverse depth, but for scale and shift
     post = PostConfig(edge_px=0, fill="mono", mono="exact")
     pipeline = Pipeline(
         camera,
@@ -219,6 +220,29 @@ def test_any_file_of_one_image_and_one_map_is_a_network(ours: bool, tmp_path: Pa
     inside = np.s_[2:-2, 2:-2]
     np.testing.assert_allclose(seen[inside], (expected if ours else (expected - 0.485) / 0.229)[inside], atol=0.03)
     network.close()
+
+
+def test_a_network_that_says_depth(tmp_path: Path) -> None:
+    file = str(mono_file(tmp_path / "red.onnx", ours=True))
+    cpu = MatchConfig(device="cpu")
+    network = open_mono(file, cpu, says="depth")
+    image = np.zeros((16, 24, 3), np.uint8)
+    image[:8, :, 2] = np.arange(24) * 10
+    with np.errstate(all="raise"):
+        seen = network(image)
+    assert isinstance(network, MonoNetwork) and network.name == "red"
+    np.testing.assert_allclose(seen[:8, 1:], np.broadcast_to(255 / (np.arange(1, 24) * 10), (8, 23)), rtol=1e-5)
+    assert np.isnan(seen[8:]).all() and np.isnan(seen[:, 0]).all(), "depth 0 is none"
+    network.close()
+
+
+def test_depth_in_the_place_of_its_inverse_is_refused_with_the_setting_to_change() -> None:
+    truth, everywhere = relief(2), np.ones(SIZE[::-1], bool)
+    found = prior_of(7 / truth, truth, everywhere)
+    assert found.values_px is None and found.why.endswith("--set post.mono_says=depth")
+    values_px = prior_of(OfDepth(Says(7 / truth))(np.zeros((*truth.shape, 3), np.uint8)), truth, everywhere).values_px
+    assert values_px is not None
+    np.testing.assert_allclose(values_px, truth, rtol=1e-3)
 
 
 def test_what_is_no_monocular_network_is_one_sentence(tmp_path: Path) -> None:

@@ -32,12 +32,30 @@ def bgr(image: np.ndarray) -> np.ndarray:
     return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
 
 
-def open_mono(name: str, match: MatchConfig, clone: Path | None = None, checkpoint: Path | None = None) -> MonoNetwork:
+class OfDepth:
+    """A MonoNetwork of a network that says depth, up to a scale; NaN where it says none."""
+
+    def __init__(self, network: MonoNetwork) -> None:
+        self._network, self.name, self.close = network, network.name, network.close
+
+    def __call__(self, left: np.ndarray) -> np.ndarray:
+        depth = self._network(left)
+        return np.divide(1, depth, out=np.full_like(depth, np.nan), where=depth > 0)
+
+
+def open_mono(
+    name: str, match: MatchConfig, clone: Path | None = None, checkpoint: Path | None = None, says: str = "inverse_depth"
+) -> MonoNetwork:
     """A shipped monocular network by its name, a FILE.onnx, or another project's by the name of its adapter.
 
-    match: its device and threads count here too. clone, checkpoint: what an adapter needs, see training/adapters.
-    Raises ModelError, MissingExtra, UsageError.
+    match: its device and threads count here too. clone, checkpoint: what an adapter needs, see training/adapters. says: as
+    PostConfig.mono_says. Raises ModelError, MissingExtra, UsageError.
     """
+    network = _open(name, match, clone, checkpoint)
+    return OfDepth(network) if says == "depth" else network
+
+
+def _open(name: str, match: MatchConfig, clone: Path | None, checkpoint: Path | None) -> MonoNetwork:
     from ..training.adapters import MONO, open_adapter
 
     if name in MONO:

@@ -24,7 +24,7 @@ class OnnxMono:
     """A shipped name or a FILE.onnx on match.device, with one image (1, 3, H, W) in and one map of H x W values out.
 
     Files whose metadata says `normalisation: rgb_0_1` get RGB in [0, 1]; all others RGB by ImageNet's mean and deviation.
-    The map must be inverse depth (larger is nearer). Raises ModelError.
+    Its map is taken for inverse depth; base.OfDepth is for others. Raises ModelError.
     """
 
     def __init__(self, model: str, match: MatchConfig) -> None:

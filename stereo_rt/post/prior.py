@@ -15,6 +15,10 @@ MAX_ANCHORS = 4096
 MIN_GAIN = 0.5
 """What the mono map must explain of the disparities' spread, where stereo is sure, to be believed where it is not. On real
 and drawn scenes, with maps distorted more and more, filling along rows was nearer to the truth below about this."""
+_NOT_NEARER = (
+    "the mono prior fills nothing: where stereo is sure, nearer pixels are not nearer in the mono map; if it says depth, "
+    "tell so with --set post.mono_says=depth"
+)
 ROUNDS = 30
 EXACT_PX = 1e-3
 """Distances below this weigh alike, so that weights stay finite."""
@@ -53,7 +57,7 @@ def prior_of(mono: np.ndarray, disparity_px: np.ndarray, known: np.ndarray) -> P
     some = anchors[:: -(-number // MAX_ANCHORS)]
     found = fit(mono.ravel()[some], disparity_px.ravel()[some])
     if found is None or found.scale <= 0:
-        return Prior(None, "the mono prior fills nothing: where stereo is sure, nearer pixels are not nearer in the mono map")
+        return Prior(None, _NOT_NEARER)
     if found.gain < MIN_GAIN:
         return Prior(None, f"the mono prior fills nothing: it explains only {found.gain:.0%} of what stereo is sure of")
     return Prior(found(mono))
