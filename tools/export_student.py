@@ -6,13 +6,15 @@ weights out of NAME.onnx.
 
     export_student.py RUN NAME [--student-size s] [--size 640x480] [--precision fp32|int8] [--recipe TEXT] [--version N]
 
-RUN is what `stereo-rt export` takes. Nothing is replaced unless the file answers as the network does. The other facts in
+RUN is what `stereo-rt export` takes. Nothing is replaced unless every file answers as the network does. The other facts in
 models.yaml (scores, licence) are kept as they are: tools/card_scores.py writes the scores that `stereo-rt eval` finds.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from stereo_rt import paths
@@ -56,24 +58,26 @@ def main() -> None:
         facts["precision"] = precision
     twins = zip(SHAPES, SIZES[facts["student_size"]].others, strict=True)
     names = {a.name: size} | {f"{a.name}_{shape}": other for shape, other in twins}
-    try:
-        for name, grid in names.items():
-            own = ship(origin, name, grid, facts, None if name == a.name else a.name)
-            table.setdefault(name, {}).update(facts | own)
-    except StereoError as e:
-        raise SystemExit(str(e)) from None
+    with TemporaryDirectory(dir=paths.engines(), prefix=".") as made:
+        try:
+            for name, grid in names.items():
+                own = exported(origin, Path(made) / f"{name}.onnx", grid, facts, None if name == a.name else a.name)
+                table.setdefault(name, {}).update(facts | own)
+        except StereoError as e:
+            raise SystemExit(str(e)) from None
+        for file in Path(made).iterdir():
+            file.replace(paths.engines() / file.name)
     write_models(table)
     print(f"now run stereo-rt eval --json and tools/card_scores.py, for the scores in {TABLE}")
 
 
-def ship(origin: Origin, name: str, size: tuple[int, int], facts: dict[str, Any], of: str | None = None) -> dict[str, Any]:
-    """Write one file, with its own weights or with those of the file `of`; what models.yaml says of it alone.
+def exported(origin: Origin, target: Path, size: tuple[int, int], facts: dict[str, Any], of: str | None) -> dict[str, Any]:
+    """Write one file, with its own weights or with those of the file `of` beside it; what models.yaml says of it alone.
 
     Raises StereoError.
     """
-    target = paths.engines() / f"{name}.onnx"
-    original = paths.engines() / f"{of}.onnx" if of else None
-    metadata = {"name": name} | {key: str(facts[key]) for key in ("version", "student_size", "recipe")}
+    original = target.with_name(f"{of}.onnx") if of else None
+    metadata = {"name": target.stem} | {key: str(facts[key]) for key in ("version", "student_size", "recipe")}
     print(target, flush=True)
     export_checked(origin.net, target, size, metadata, facts.get("precision", "fp32"), original=original, say=print)
     return ({"of": of, "card": TWINS_CARD} if of else {}) | {
