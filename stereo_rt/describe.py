@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -79,7 +78,7 @@ def _dataset(path: Path) -> Facts:
     facts: Facts = {"kind": "dataset of pairs with disparity", "pairs": len(scenes)}
     if len(scenes) == 1:
         facts |= {"disparity": str(scenes[0].encoding["file"])} | _values(scenes[0].truth_px(), "px")
-    labels = [json.loads((scene.folder / "meta.json").read_text(encoding="utf-8")).get("label") for scene in scenes]
+    labels = [scene.about.get("label") for scene in scenes]
     if labelled := [found for found in labels if isinstance(found, dict)]:
         facts["labelled_by"] = sorted({str(found.get("teacher")) for found in labelled})
         facts["kept"] = round(float(np.mean([float(found.get("kept", 0)) for found in labelled])), 4)

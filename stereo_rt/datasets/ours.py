@@ -29,11 +29,15 @@ LOOKS_FOR = "folders with left.png, right.png and a meta.json that names a dispa
 
 @dataclass(frozen=True)
 class Scene:
-    """name: the scene's path below the dataset, with slashes."""
+    """name: the scene's path below the dataset, with slashes. about: what its meta.json says."""
 
     name: str
     folder: Path
-    encoding: dict[str, Any]
+    about: dict[str, Any]
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        return self.about["disparity_encoding"]
 
     def images(self) -> tuple[np.ndarray, np.ndarray]:
         """left, right: (H, W, 3) uint8 BGR. Raises SourceError."""
@@ -55,6 +59,18 @@ class Scene:
         file = self.folder / "nocc.png"
         return _read_image(file, cv2.IMREAD_GRAYSCALE) == 255 if file.exists() else None
 
+    def weight(self) -> np.ndarray | None:
+        """(H, W) float32 in [0, 1], how far each label is to be trusted; None for measured ones. Raises SourceError."""
+        encoding = self.about.get("confidence_encoding")
+        if encoding is None:
+            return None
+        try:
+            raw, scale = read_image(self.folder / encoding["file"]), float(encoding["scale"])
+        except (KeyError, TypeError, ValueError):
+            file = self.folder / "meta.json"
+            raise SourceError(f"{file}: its confidence_encoding needs a file and a scale; label these pairs again") from None
+        return np.clip(raw / np.float32(scale), 0, 1).astype(np.float32)
+
 
 def find(folder: Path) -> list[Labelled]:
     return [Labelled(scene.name, partial(_read, scene)) for scene in _scenes(folder)]
@@ -71,7 +87,8 @@ def _scenes(dataset: Path) -> list[Scene]:
     scenes = []
     for meta in sorted(dataset.rglob("meta.json")):
         try:
-            encoding = json.loads(meta.read_text(encoding="utf-8")).get("disparity_encoding")
+            about = json.loads(meta.read_text(encoding="utf-8"))
+            encoding = about.get("disparity_encoding")
         except (OSError, ValueError, AttributeError):
             raise SourceError(
                 f"{meta}: is not a JSON description of a scene; see the README on the layout of a dataset"
@@ -84,26 +101,14 @@ def _scenes(dataset: Path) -> list[Scene]:
             raise SourceError(f"{meta}: its disparity_encoding lacks {', '.join(lacking)}; say how the disparity is stored")
         if not encoding["scale"] or not all(map(_is_number, (encoding["scale"], encoding.get("offset", 0.0)))):
             raise SourceError(f"{meta}: disparity is value / scale + offset, and here one of them is no number, or scale is 0")
-        scenes.append(Scene(meta.parent.relative_to(dataset).as_posix(), meta.parent, encoding))
+        scenes.append(Scene(meta.parent.relative_to(dataset).as_posix(), meta.parent, about))
     return scenes
 
 
 def _read(scene: Scene) -> Sample:
     seen_twice, truth_px = scene.not_occluded(), scene.truth_px()
     occluded = None if seen_twice is None else hidden_by(truth_px, seen_twice)
-    return Sample(*scene.images(), truth_px, occluded, _weight(scene.folder))
-
-
-def _weight(scene: Path) -> np.ndarray | None:
-    file = scene / "meta.json"
-    encoding = json.loads(file.read_text(encoding="utf-8")).get("confidence_encoding")
-    if encoding is None:
-        return None
-    try:
-        raw, scale = read_image(scene / encoding["file"]), float(encoding["scale"])
-    except (KeyError, TypeError, ValueError):
-        raise SourceError(f"{file}: its confidence_encoding needs a file and a scale; label these pairs again") from None
-    return np.clip(raw / np.float32(scale), 0, 1).astype(np.float32)
+    return Sample(*scene.images(), truth_px, occluded, scene.weight())
 
 
 def _is_number(value: Any) -> bool:
