@@ -15,6 +15,14 @@ SIZE = (96, 64)
 BACK_PX, FRONT_PX = 6.0, 15.0
 
 
+OLD_MIDDLEBURY = (
+    ("2001/venus", (434, 383), 8, "ppm", "pgm"),
+    ("2003/teddyQ", (450, 375), 4, "png", "png"),
+    ("2003/teddyH", (900, 750), 2, "ppm", "pgm"),
+)
+"""name, size of the images, grey levels a px, ends of the names."""
+
+
 def scene(size: tuple[int, int] = SIZE, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """left, right (BGR), the disparity of both eyes, and what the right eye does not see: a square in front of a wall."""
     width, height = size
@@ -97,8 +105,13 @@ def middlebury(root: Path) -> list[str]:
     for name in ("2006/ThirdSize/Aloe", "2006/ThirdSize/Art"):
         png(root / name / "disp1.png", (left_px * 3).astype(np.uint8))
         png(root / name / "disp5.png", (right_px * 3).astype(np.uint8))
+    for name, size, scale, image, truth in OLD_MIDDLEBURY:
+        left, right, left_px, right_px, _ = scene(size)
+        for number, values, grey in ((2, left, left_px), (6, right, right_px)):
+            png(root / name / f"im{number}.{image}", values)
+            png(root / name / f"disp{number}.{truth}", (grey * scale).astype(np.uint8))
     thirds = ["2006/ThirdSize/Aloe", "2006/ThirdSize/Art/Illum1/Exp0"]
-    return ["2014/Pipes-perfect", *thirds, "MiddEval3/trainingQ/Piano"]
+    return ["2014/Pipes-perfect", *thirds, "MiddEval3/trainingQ/Piano", *(name for name, *_ in OLD_MIDDLEBURY)]
 
 
 def eth3d(root: Path) -> list[str]:

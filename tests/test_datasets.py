@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from dataset_trees import FRONT_PX, TREES, eth3d, instereo2k, kitti, png, scene
+from dataset_trees import FRONT_PX, OLD_MIDDLEBURY, SIZE, TREES, eth3d, instereo2k, kitti, png, scene
 from typer.testing import CliRunner
 
 from stereo_rt.cli import app as cli
@@ -19,6 +19,10 @@ from stereo_rt.evaluation.metrics import error_rates
 from stereo_rt.sinks.files import read_pfm, write_pfm
 
 cli.register()
+SIZES = {name: size for name, size, *_ in OLD_MIDDLEBURY} | {
+    "2006/ThirdSize/Aloe": (413, 370),
+    "2006/ThirdSize/Art/Illum1/Exp0": (413, 370),
+}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -29,7 +33,7 @@ def test_a_layout_is_recognised_and_read(layout: str, tmp_path: Path) -> None:
     assert [item.name for item in open_dataset(f"{layout}:{tmp_path}")] == [item.name for item in items]
     for item in items:
         sample = item.load()
-        left, right, left_px, _, hidden = scene((413, 370)) if "2006" in item.name else scene()
+        left, right, left_px, _, hidden = scene(SIZES.get(item.name, SIZE))
         if layout == "eth3d" or "data_stereo_flow" in item.name:
             left, right = (np.repeat(cv2.cvtColor(i, cv2.COLOR_BGR2GRAY)[..., None], 3, 2) for i in (left, right))
         np.testing.assert_array_equal(sample.left, left)
@@ -80,6 +84,7 @@ def test_unknown_disparity_is_nan(tmp_path: Path) -> None:
         ("instereo2k", "train/part1/000000/left_disp.png", b"nothing", "not a whole image"),
         ("instereo2k", "train/part1/000000/left.png", b"", "not a whole image"),
         ("kitti", "data_scene_flow/training/disp_occ_0/000000_10.png", b"\x89PNG", "not a whole image"),
+        ("middlebury", "2001/venus/disp2.pgm", b"P5", "not a whole image"),
         ("middlebury", "2014/Pipes-perfect/disp0.pfm", b"Pf\n96 64\n-1\n", "cut short"),
         ("eth3d", "two_view_training/terrace_1s/im1.png", None, "cannot be read"),
         ("ours", "indoor/a/disparity.pfm", b"", "not a PFM"),
@@ -138,8 +143,13 @@ def test_the_scenes_of_the_current_folder(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_size_that_does_not_tell_its_scale_is_one_sentence(tmp_path: Path) -> None:
     for name in ("view1", "view5", "disp1"):
         png(tmp_path / f"Aloe/{name}.png", np.zeros((200, 300), np.uint8))
+    for name in ("im2", "im6", "disp2"):
+        png(tmp_path / f"cones/{name}.png", np.zeros((200, 300), np.uint8))
+    aloe, cones = open_dataset(tmp_path)
     with pytest.raises(SourceError, match="has 200 rows"):
-        open_dataset(tmp_path)[0].load()
+        aloe.load()
+    with pytest.raises(SourceError, match=r"cones: has images of 300x200, .* get the original images"):
+        cones.load()
 
 
 def test_what_is_no_dataset_is_one_sentence(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def read_colour(file: Path) -> np.ndarray:
 
 
 def read_scaled(file: Path, scale: float) -> np.ndarray:
-    """(H, W) float32 disparity of a grey PNG that holds it times `scale`; NaN where it holds 0. Raises SourceError."""
+    """(H, W) float32 disparity of a grey image that holds it times `scale`; NaN where it holds 0. Raises SourceError."""
     raw = read_image(file)
     if raw.ndim != 2:
         raise SourceError(f"{file}: is a colour image, and disparities are stored in grey; get this file again")
