@@ -149,7 +149,7 @@ def test_an_exported_network_begins_as_what_it_was(pairs: Path, tmp_path: Path) 
         (("student_s", "--set", "network=student_z"), "no trainable network named 'student_z'"),
         (("student_s", "--data", "gone", "--set", "data.share=1"), "gone: is no folder"),
         (("student_s", "--set", "optimiser.rate=1"), "did you mean 'optimizer"),
-        (("student_s", "--set", "scenes.pool=2"), "the pool of 2 cannot hold 4 fresh scenes"),
+        (("student_m", "--set", "scenes.pool=2"), "the pool of 2 cannot hold 4 fresh scenes"),
         (("student_s", "--set", "scenes.scales=[2,1]"), "scales go from the smallest to the largest"),
         (("student_s", "--set", "size=100x64"), "choose multiples of 32"),
     ],
