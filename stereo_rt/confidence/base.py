@@ -59,10 +59,12 @@ class Evidence:
     @cached_property
     def predictions(self) -> Predictions:
         """Everything the network said of this pair, on its own grid."""
+        network = self.network  # before torch: what has none says so where torch is not installed either
+
         import torch
 
         with torch.inference_mode():
-            return self.network.net.predict(*self.network.enter(self.left, self.right))
+            return network.net.predict(*network.enter(self.left, self.right))
 
 
 @dataclass(frozen=True)

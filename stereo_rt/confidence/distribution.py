@@ -53,10 +53,11 @@ def peak_ratio(evidence: Evidence) -> np.ndarray:
 
 def _score(evidence: Evidence, score: Callable[[Tensor], Tensor]) -> np.ndarray:
     """score: (1, bins, h, w) probabilities -> (1, 1, h, w) in [0, 1]."""
+    said = evidence.predictions
+
     import torch
     import torch.nn.functional as F
 
-    said = evidence.predictions
     with torch.inference_mode():
         coarse = score(said.distributions[0].logits.float().softmax(1))
         fine = F.interpolate(coarse, size=said.disparity_px.shape[2:], mode="bilinear", align_corners=False)

@@ -25,9 +25,10 @@ def mc_dropout(evidence: Evidence, passes: int = PASSES) -> np.ndarray:
     time only, on the feature maps inside its residual blocks: the infer-dropout of Mi et al., "Training-free uncertainty
     estimation for dense regression", AAAI 2022.
     """
+    network = evidence.network
+
     import torch
 
-    network = evidence.network
     with torch.random.fork_rng(), dropped_out(network.net):
         torch.manual_seed(SEED)
         return falling(_spread(network(evidence.left, evidence.right).disparity_px for _ in range(passes)))

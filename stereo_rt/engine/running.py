@@ -17,7 +17,7 @@ from .cache import Entry
 from .cuda import PrimaryContext, explained, pycuda
 from .flavour import load
 from .replay import CudaError, CudaGraph
-from .wrapped import INPUTS, OUTPUTS
+from .sidecar import INPUTS, OUTPUTS
 
 log = logging.getLogger(__name__)
 

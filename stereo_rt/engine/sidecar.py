@@ -14,6 +14,8 @@ from .gpu import Gpu
 from .key import Key
 from .layers import Layers, Tensor
 
+INPUTS, OUTPUTS = ("left", "right"), ("disparity", "confidence")
+"""Names of the tensors of every engine of ours (wrapped.py makes them)."""
 NOT_RUN = "not run"
 ParityOrNotRun = Annotated[
     Parity | None,

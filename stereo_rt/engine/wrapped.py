@@ -16,9 +16,8 @@ from onnx import TensorProto, compose, helper, numpy_helper
 from ..errors import ModelError
 from ..matchers.models import Signature, signature
 from .precision import to_mixed
+from .sidecar import INPUTS, OUTPUTS
 
-INPUTS = ("left", "right")
-OUTPUTS = ("disparity", "confidence")
 INNER = "net/"
 """Prefix of everything that was in the network's own graph, so that no foreign name meets one of ours."""
 OLDEST_OPSET = 11
